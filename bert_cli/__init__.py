@@ -1,0 +1,7 @@
+"""bertctl: pretrain, fine-tune, measure and ship encoders."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,61 @@
+"""What a task is: data, not code.
+
+A `Task` names where a dataset lies, which columns and labels it has and how it is scored; an objective does the rest.
+Everything a recipe leaves open about the data comes from here. Costs nothing to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A dataset on the hub: repository, configuration, and the hub's split name for each of ours."""
+
+    path: str
+    config: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One dataset or one generic form of data.
+
+    Attributes:
+        name: what `--task` takes.
+        objective: `text-classification`, `multi-label-classification`, `text-regression`, `fill-mask`.
+        summary: one line for `task ls`.
+        hub: where the data lie when no folder is given; None for generic tasks.
+        folders: names of the folder inside a local mirror of many tasks, most usual first.
+        splits: our split name -> file stems that may hold it. The first `validation*` split selects the best model;
+            further ones (`validation_mismatched`) are scored beside it.
+        columns: role (`text`, `text_pair`, `label`) -> column names that may hold it, most usual first.
+        labels: class names in the order of their ids; None means: read them from the training split.
+        label_aliases: other spellings of a class name -> the class name.
+        score_range: lowest and highest score of a regression.
+        metrics: names that `bert_cli.metrics` knows.
+        primary: the one that selects the best model, larger is better.
+        optional: roles that the data may lack (`text_pair` in the generic tasks).
+        language: ISO 639-1 code, or None where any.
+        prepare: changes one row (canonical roles in and out) before encoding.
+    """
+
+    name: str
+    objective: str
+    summary: str
+    splits: Mapping[str, tuple[str, ...]]
+    columns: Mapping[str, tuple[str, ...]]
+    metrics: tuple[str, ...]
+    primary: str
+    hub: Hub | None = None
+    folders: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    label_aliases: Mapping[str, str] = field(default_factory=dict)
+    score_range: tuple[float, float] | None = None
+    optional: frozenset[str] = frozenset()
+    language: str | None = "en"
+    prepare: Callable[[Row], Row] | None = None
