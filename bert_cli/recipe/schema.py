@@ -60,8 +60,8 @@ class DataSection(Section):
         description="auto (the validation split, else 10%), a share of train as '10%', or the name of a split. Shares are stratified.",
     )
     max_length: Annotated[int, Field(ge=4)] = Field(128, description="Longest sequence, tokens, the special ones included.")
-    quoting: Literal["auto", "minimal", "none"] = Field(
-        "auto", description="Quotes in CSV and TSV: minimal (RFC 4180), none (quotes are text), auto."
+    quoting: Literal["minimal", "none"] = Field(
+        "minimal", description="CSV and TSV: minimal (RFC 4180), or none (quote characters are text, as in raw GLUE files)."
     )
     encoding: str = Field("utf-8", description="Text encoding of the files.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Use only the first N examples of each split.")
