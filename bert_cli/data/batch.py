@@ -1,0 +1,58 @@
+"""What one forward pass sees.
+
+A `Batch` knows its real tokens, its targets and which examples it holds, so that losses can be divided by exact counts
+before the forward pass and predictions can be put back in order. Making one costs a copy of the token ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch.
+
+    Attributes:
+        inputs: what the encoder takes; `input_ids`, `attention_mask` and, where the model knows them,
+            `token_type_ids`. Shape: `[B, L]` int64.
+        targets: `[B]` int64 class ids, `[B, C]` float32 multi-hot, `[B]` float32 scores, or `[M]` int64 token ids of the
+            masked positions; None when there is nothing to score.
+        rows: `[B]` int64, the examples' places in their split.
+        tokens: real tokens, padding not counted.
+        positions: `[M]` int64 flat places in `[B * L]` that are scored (fill-mask), else None.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    targets: torch.Tensor | None
+    rows: np.ndarray
+    tokens: int
+    positions: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens that the model computes, padding included."""
+        return self.inputs["input_ids"].numel()
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        if device.type == "cpu":
+            return self
+        move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
+        positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
+        return replace(self, inputs=move, targets=targets, positions=positions)
+
+
+def pad(sequences: list[np.ndarray], value: int) -> torch.Tensor:
+    """Sequences of token ids, padded on the right with `value`. Shape: `[B, L]` int64."""
+    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    padded = np.full((len(sequences), int(lengths.max())), value, dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(sequences)
+    return torch.from_numpy(padded)

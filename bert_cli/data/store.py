@@ -1,0 +1,195 @@
+"""Tokens on disk: each split is tokenised once, written as Arrow, and read as zero-copy views.
+
+A store is published by one rename, so a half-written one is never read, and it is named by everything that shaped it, so
+a stale one is never read either. Reading a row costs a slice; resident memory does not grow with the data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+CHUNK = 4096
+MAX_GB = 20.0
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """Up to `CHUNK` examples on their way to disk; all columns have the same length.
+
+    Attributes:
+        input_ids: token ids of each example.
+        type_ids: segment ids of each token, or None where all are 0.
+        columns: any further columns (`text`, `text_pair`, `target`, `line`).
+        truncated: examples that did not fit.
+        lost_tokens: tokens cut from them.
+    """
+
+    input_ids: list[list[int]]
+    type_ids: list[list[int]] | None
+    columns: dict[str, Any]
+    truncated: int = 0
+    lost_tokens: int = 0
+
+
+def write_split(path: Path, chunks: Iterable[EncodedChunk], facts: Mapping[str, Any]) -> None:
+    """Write one split as an Arrow file; `facts` and the truncation counts travel in its schema."""
+    from pyarrow import ipc
+
+    truncated = lost = 0
+    writer = None
+    with pa.OSFile(str(path), "wb") as sink:
+        for chunk in chunks:
+            arrays: dict[str, pa.Array] = {"input_ids": pa.array(chunk.input_ids, pa.list_(pa.int32()))}
+            if chunk.type_ids is not None:
+                arrays["type_ids"] = pa.array(chunk.type_ids, pa.list_(pa.int8()))
+            arrays |= {name: _array(column) for name, column in chunk.columns.items()}
+            batch = pa.RecordBatch.from_pydict(arrays)
+            if writer is None:
+                writer = ipc.new_file(sink, batch.schema)
+            writer.write_batch(batch)
+            truncated += chunk.truncated
+            lost += chunk.lost_tokens
+        assert writer is not None, "a split has at least one example"
+        writer.close()
+    described = {**facts, "truncated": truncated, "lost_tokens": lost}
+    path.with_suffix(".json").write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+
+
+def _array(column: Any) -> pa.Array:
+    if isinstance(column, np.ndarray) and column.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), column.shape[1])
+    return pa.array(column)
+
+
+class SplitStore:
+    """One split, memory-mapped.
+
+    Attributes:
+        lengths: tokens of each example. Shape: `[N]` int64.
+        targets: class ids, multi-hot rows or scores (see `Batch.targets`), or None. Shape: `[N]` or `[N, C]`.
+        facts: what was counted while writing (`origin`, `truncated`, `lost_tokens`, …).
+    """
+
+    def __init__(self, path: Path) -> None:
+        from pyarrow import ipc
+
+        self._file = ipc.open_file(pa.memory_map(str(path)))
+        self.facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        self._batches = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
+        self._ids = [_views(batch.column("input_ids")) for batch in self._batches]
+        names = self._file.schema.names
+        self._types = [_views(batch.column("type_ids")) for batch in self._batches] if "type_ids" in names else None
+        self.lengths = np.concatenate([np.diff(offsets) for _, offsets in self._ids]).astype(np.int64)
+        self.targets: np.ndarray | None = self._column("target") if "target" in names else None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def input_ids(self, row: int) -> np.ndarray:
+        """Token ids of one example, a read-only view. Shape: `[length]` int32."""
+        values, offsets = self._ids[row // CHUNK]
+        at = row % CHUNK
+        return values[offsets[at] : offsets[at + 1]]
+
+    def type_ids(self, row: int) -> np.ndarray | None:
+        """Segment ids of one example, or None where all are 0. Shape: `[length]` int8."""
+        if self._types is None:
+            return None
+        values, offsets = self._types[row // CHUNK]
+        at = row % CHUNK
+        return values[offsets[at] : offsets[at + 1]]
+
+    def value(self, name: str, row: int) -> Any:
+        """One cell of a further column (`text`, `text_pair`, `line`), or None where the split has no such column."""
+        if name not in self._file.schema.names:
+            return None
+        return self._batches[row // CHUNK].column(name)[row % CHUNK].as_py()
+
+    def _column(self, name: str) -> np.ndarray:
+        parts = []
+        for batch in self._batches:
+            column = batch.column(name)
+            if pa.types.is_fixed_size_list(column.type):
+                parts.append(column.flatten().to_numpy().reshape(len(column), -1))
+            else:
+                parts.append(column.to_numpy())
+        return np.concatenate(parts)
+
+
+def _views(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    return column.values.to_numpy(), column.offsets.to_numpy()
+
+
+@dataclass(frozen=True)
+class Store:
+    """All splits of one dataset as one tokenizer sees them.
+
+    Attributes:
+        facts: `labels`, `columns`, `fingerprints` and whatever else the writer noted.
+    """
+
+    splits: dict[str, SplitStore]
+    facts: dict[str, Any]
+    folder: Path
+    fresh: bool
+
+
+def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]]) -> Store:
+    """The store named `key`, written first where the cache lacks it.
+
+    Args:
+        cache: folder that holds all stores.
+        key: digest of everything that shapes the store.
+        write: fills an empty folder with `SPLIT.arrow` files and returns the store's facts.
+    """
+    folder = cache / key
+    fresh = not (folder / "store.json").exists()
+    if fresh:
+        draft = cache / f".tmp-{key}-{uuid.uuid4().hex[:8]}"
+        draft.mkdir(parents=True)
+        try:
+            facts = write(draft)
+            (draft / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+            try:
+                draft.rename(folder)
+            except OSError:
+                # Another process published the same store first: its content is equal by construction.
+                if not (folder / "store.json").exists():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        _evict(cache, keep=folder)
+    os.utime(folder / "store.json")
+    facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    splits = {path.stem: SplitStore(path) for path in sorted(folder.glob("*.arrow"))}
+    return Store(splits, facts, folder, fresh)
+
+
+def _evict(cache: Path, *, keep: Path) -> None:
+    """Delete the longest unused stores until the cache fits `BERTCTL_CACHE_GB` (default 20), and drafts of a day ago."""
+    for draft in cache.glob(".tmp-*"):
+        if time.time() - draft.stat().st_mtime > 86_400:
+            shutil.rmtree(draft, ignore_errors=True)
+    room = float(os.environ.get("BERTCTL_CACHE_GB", MAX_GB)) * 1e9
+    used = {
+        marker.parent: (marker.stat().st_mtime, sum(file.stat().st_size for file in marker.parent.iterdir()))
+        for marker in cache.glob("*/store.json")
+    }
+    total = sum(size for _, size in used.values())
+    for folder, (_, size) in sorted(used.items(), key=lambda item: item[1][0]):
+        if total <= room:
+            return
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size

@@ -1,0 +1,75 @@
+"""What an objective is: everything that differs between pretraining and each fine-tuning task.
+
+The engine knows only this protocol. A loss is Σ weight · (Σ total ÷ Σ count) over all micro-batches of a step, so an
+objective returns sums and tells the counts before the forward pass; means of means never arise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from bert_cli.data.batch import Batch
+from bert_cli.data.store import SplitStore
+
+
+class Objective(Protocol):
+    """One way to train and read an encoder.
+
+    Attributes:
+        name: the ecosystem's name of the task (`text-classification`).
+        auto_class: the `transformers` class that builds the model.
+        weights: weight of each loss term in the whole loss.
+    """
+
+    name: str
+    auto_class: str
+    weights: Mapping[str, float]
+
+    def collate(self, store: SplitStore, rows: np.ndarray, *, epoch: int) -> Batch:
+        """The examples `rows` as one padded batch; any masking is a pure function of (seed, epoch, row)."""
+        ...
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """By how much each term's total is to be divided, known before the forward pass."""
+        ...
+
+    def totals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """The summed loss of each term, fp32 scalars."""
+        ...
+
+    def forward(self, model: Any, batch: Batch) -> Any:
+        """The model's outputs for this batch."""
+        ...
+
+    def scores(self, outputs: Any, batch: Batch) -> np.ndarray:
+        """Predictions of each example as numbers: probabilities `[B, C]` or values `[B]`, float32."""
+        ...
+
+
+class Trainee(torch.nn.Module):
+    """Model and objective as one module, so that one `forward` runs encoder, head and loss terms.
+
+    A wrapper for several devices hooks into `forward`; calling a submodule around it would leave gradients unequal.
+    """
+
+    def __init__(self, model: torch.nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Summed loss terms of one micro-batch."""
+        return self.objective.totals(self.objective.forward(self.model, batch), batch)
+
+
+def add_counts(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Counts of several micro-batches, added term by term."""
+    total: dict[str, float] = {}
+    for each in counts:
+        for name, value in each.items():
+            total[name] = total.get(name, 0.0) + value
+    return total

@@ -1,0 +1,166 @@
+"""One label, several labels or one score for a whole text or pair of texts.
+
+The three share encoding, batches and the model call; they differ in loss and in how logits are read. Losses are computed
+in fp32 from the logits, never from the model's own `loss`, which ignores how many items a step holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bert_cli.data.batch import Batch, pad
+from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
+
+PROBLEM_TYPES = {
+    "text-classification": "single_label_classification",
+    "multi-label-classification": "multi_label_classification",
+    "text-regression": "regression",
+}
+
+
+class SequenceObjective:
+    """Text classification, multi-label classification and regression.
+
+    Args:
+        name: a key of `PROBLEM_TYPES`.
+        pad_token_id: what fills up shorter rows.
+        takes_type_ids: whether the model has segment embeddings.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: weight of each class in the loss, or None. Shape: `[C]`.
+    """
+
+    auto_class = "AutoModelForSequenceClassification"
+    weights: Mapping[str, float] = {"loss": 1.0}
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pad_token_id: int,
+        takes_type_ids: bool,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        self.name = name
+        self.pad_token_id = pad_token_id
+        self.takes_type_ids = takes_type_ids
+        self.label_smoothing = label_smoothing
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+
+    def collate(self, store: SplitStore, rows: np.ndarray, *, epoch: int = 0) -> Batch:
+        """The examples as one batch, padded to its longest. Shape: `[B, L]`."""
+        sequences = [store.input_ids(int(row)) for row in rows]
+        types = [store.type_ids(int(row)) for row in rows] if self.takes_type_ids else None
+        return self.batch(
+            sequences,
+            types=None if types is None or types[0] is None else [part for part in types if part is not None],
+            targets=None if store.targets is None else torch.from_numpy(store.targets[rows]),
+            rows=rows,
+        )
+
+    def batch(
+        self,
+        sequences: list[np.ndarray],
+        *,
+        rows: np.ndarray,
+        types: list[np.ndarray] | None = None,
+        targets: torch.Tensor | None = None,
+    ) -> Batch:
+        """Token ids as one batch."""
+        ids = pad(sequences, self.pad_token_id)
+        lengths = torch.tensor([len(sequence) for sequence in sequences])
+        inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+        if self.takes_type_ids:
+            inputs["token_type_ids"] = torch.zeros_like(ids) if types is None else pad(types, 0)
+        return Batch(inputs, targets, rows, int(lengths.sum()))
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """Examples; with class weights, the sum of their weights; multi-label, examples times classes."""
+        assert batch.targets is not None
+        if self.name == "text-classification" and self.class_weights is not None:
+            return {"loss": float(self.class_weights[batch.targets.cpu()].sum())}
+        return {"loss": float(batch.targets.numel())}
+
+    def forward(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Logits, fp32. Shape: `[B, C]`."""
+        logits: torch.Tensor = model(**batch.inputs).logits.float()
+        return logits
+
+    def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        """Summed cross-entropy, binary cross-entropy or squared error of the batch."""
+        assert batch.targets is not None
+        weights = None if self.class_weights is None else self.class_weights.to(outputs.device)
+        if self.name == "text-classification":
+            return {
+                "loss": functional.cross_entropy(
+                    outputs, batch.targets, weight=weights, reduction="sum", label_smoothing=self.label_smoothing
+                )
+            }
+        if self.name == "multi-label-classification":
+            targets = batch.targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+            return {
+                "loss": functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=weights, reduction="sum")
+            }
+        return {"loss": functional.mse_loss(outputs.squeeze(-1), batch.targets, reduction="sum")}
+
+    def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
+        """Probabilities of each class `[B, C]`, or values `[B]`; float32."""
+        if self.name == "text-classification":
+            outputs = outputs.softmax(-1)
+        elif self.name == "multi-label-classification":
+            outputs = outputs.sigmoid()
+        else:
+            outputs = outputs.squeeze(-1)
+        return outputs.cpu().numpy()
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, max_length: int
+) -> tuple[list[list[int]], list[list[int]] | None, int, int]:
+    """Token ids, segment ids (pairs only), truncated examples, and tokens lost by truncation.
+
+    A pair is encoded as a pair, with the model's own separators and segment ids; the longer side is cut first.
+    """
+    encoded = tokenizer(
+        list(texts),
+        None if pairs is None else list(pairs),
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=pairs is not None,
+    )
+    # A tokenizer without a fast backend has no record of what it cut; then full rows are taken for truncated ones.
+    backend = encoded.encodings
+    if backend is None:
+        cut = sum(len(ids) >= max_length for ids in encoded["input_ids"])
+        return encoded["input_ids"], encoded.get("token_type_ids"), cut, 0
+    cut = lost = 0
+    for encoding in backend:
+        if encoding.overflowing:
+            cut += 1
+            lost += sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing)
+    return encoded["input_ids"], encoded.get("token_type_ids"), cut, lost
+
+
+def encode_chunks(
+    tokenizer: Any,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    *,
+    columns: Mapping[str, Any],
+    max_length: int,
+) -> Iterator[EncodedChunk]:
+    """A split on its way to the store, `CHUNK` examples at a time; `columns` are cut alike."""
+    for start in range(0, len(texts), CHUNK):
+        end = start + CHUNK
+        ids, types, truncated, lost = encode(
+            tokenizer, texts[start:end], None if pairs is None else pairs[start:end], max_length=max_length
+        )
+        cut = {name: column[start:end] for name, column in columns.items()}
+        yield EncodedChunk(ids, types, cut, truncated, lost)
