@@ -7,6 +7,7 @@ O(distinct lengths²) integer work, far below a millisecond for usual batches.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,7 +113,7 @@ def _cuts(ordered: np.ndarray, max_tokens: int) -> list[int]:
     """Where a part may begin or end: where the length changes, and inside long runs of one length so that parts fit."""
     edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
     cuts = set(edges)
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         room = max(1, max_tokens // max(1, int(ordered[start])))
         cuts.update(range(start, end, room))
     return sorted(cuts)

@@ -49,6 +49,12 @@ class Objective(Protocol):
         """Predictions of each example as numbers: probabilities `[B, C]` or values `[B]`, float32."""
         ...
 
+    def measure(
+        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: Any, scorer: Any, threshold: float | None
+    ) -> tuple[dict[str, float], float]:
+        """Metrics of a whole split by name, and the decision threshold they were taken at."""
+        ...
+
 
 class Trainee(torch.nn.Module):
     """Model and objective as one module, so that one `forward` runs encoder, head and loss terms.

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from bert_cli.data.batch import Batch, pad
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
+from bert_cli.metrics import Predictions, Scorer, tune_threshold
 
 PROBLEM_TYPES = {
     "text-classification": "single_label_classification",
@@ -32,6 +33,7 @@ class SequenceObjective:
         takes_type_ids: whether the model has segment embeddings.
         label_smoothing: share of the target spread over all classes.
         class_weights: weight of each class in the loss, or None. Shape: `[C]`.
+        threshold_metric: what a tuned multi-label threshold maximises.
     """
 
     auto_class = "AutoModelForSequenceClassification"
@@ -45,8 +47,10 @@ class SequenceObjective:
         takes_type_ids: bool,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        threshold_metric: str = "f1_macro",
     ) -> None:
         self.name = name
+        self.threshold_metric = threshold_metric
         self.pad_token_id = pad_token_id
         self.takes_type_ids = takes_type_ids
         self.label_smoothing = label_smoothing
@@ -118,6 +122,16 @@ class SequenceObjective:
             outputs = outputs.squeeze(-1)
         return outputs.cpu().numpy()
 
+    def measure(
+        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: np.ndarray, scorer: Scorer, threshold: float | None
+    ) -> tuple[dict[str, float], float]:
+        """The loss and the scorer's metrics; a multi-label threshold of None is tuned on these very scores."""
+        if threshold is None:
+            tuned = self.name == "multi-label-classification"
+            threshold = tune_threshold(scores, targets, metric=self.threshold_metric) if tuned else 0.5
+        predictions = Predictions(self.name, scores, threshold)
+        return {**losses, **scorer.score(predictions, targets)}, threshold
+
 
 def encode(
     tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, max_length: int
@@ -126,26 +140,31 @@ def encode(
 
     A pair is encoded as a pair, with the model's own separators and segment ids; the longer side is cut first.
     """
+    ids, types = _tokenise(tokenizer, texts, pairs, truncation=True, max_length=max_length)
+    full = [row for row, tokens in enumerate(ids) if len(tokens) >= max_length]
+    if not full:
+        return ids, types, 0, 0
+    # Only rows that fill the length can have been cut; reading them again without a limit tells by how much.
+    whole, _ = _tokenise(
+        tokenizer, [texts[row] for row in full], None if pairs is None else [pairs[row] for row in full], truncation=False
+    )
+    lost = [len(tokens) - len(ids[row]) for row, tokens in zip(full, whole, strict=True)]
+    return ids, types, sum(count > 0 for count in lost), sum(lost)
+
+
+def _tokenise(
+    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, **options: Any
+) -> tuple[list[list[int]], list[list[int]] | None]:
     encoded = tokenizer(
         list(texts),
         None if pairs is None else list(pairs),
-        truncation=True,
-        max_length=max_length,
         padding=False,
         return_attention_mask=False,
         return_token_type_ids=pairs is not None,
+        verbose=False,
+        **options,
     )
-    # A tokenizer without a fast backend has no record of what it cut; then full rows are taken for truncated ones.
-    backend = encoded.encodings
-    if backend is None:
-        cut = sum(len(ids) >= max_length for ids in encoded["input_ids"])
-        return encoded["input_ids"], encoded.get("token_type_ids"), cut, 0
-    cut = lost = 0
-    for encoding in backend:
-        if encoding.overflowing:
-            cut += 1
-            lost += sum(len(part.ids) - sum(part.special_tokens_mask) for part in encoding.overflowing)
-    return encoded["input_ids"], encoded.get("token_type_ids"), cut, lost
+    return encoded["input_ids"], encoded.get("token_type_ids")
 
 
 def encode_chunks(

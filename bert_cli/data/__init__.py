@@ -1,0 +1,1 @@
+"""Reading, tokenising, planning and batching."""

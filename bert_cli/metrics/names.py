@@ -1,0 +1,157 @@
+"""Which metrics there are, which objective each one fits, and whether a recipe's choice can be computed.
+
+A choice that passes `check_metrics` never fails after training for its name. All mistakes are reported at once.
+Costs nothing to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bert_cli.errors import BertctlError, UsageError, closest, raise_all
+
+SINGLE = "text-classification"
+MULTI = "multi-label-classification"
+REGRESSION = "text-regression"
+MASKED = "fill-mask"
+
+EXTERNAL_PREFIX = "evaluate:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One built-in metric: the objectives it fits and a line for help."""
+
+    objectives: tuple[str, ...]
+    summary: str
+    larger_is_better: bool = True
+
+
+_BOTH = (SINGLE, MULTI)
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        objectives=(SINGLE, MULTI, MASKED), summary="Share of correct answers; multi-label: all labels correct."
+    ),
+    "f1": Metric(objectives=(SINGLE,), summary="F1 of class id 1; two classes only."),
+    "f1_macro": Metric(objectives=_BOTH, summary="Mean F1 of the classes."),
+    "f1_micro": Metric(objectives=_BOTH, summary="F1 of all decisions together."),
+    "f1_weighted": Metric(objectives=_BOTH, summary="Mean F1 of the classes, weighted by their gold counts."),
+    "precision_macro": Metric(objectives=_BOTH, summary="Mean precision of the classes."),
+    "recall_macro": Metric(objectives=_BOTH, summary="Mean recall of the classes."),
+    "precision_micro": Metric(objectives=_BOTH, summary="Precision of all decisions together."),
+    "recall_micro": Metric(objectives=_BOTH, summary="Recall of all decisions together."),
+    "matthews_correlation": Metric(
+        objectives=(SINGLE,), summary="Matthews correlation; 0 where only one class occurs."
+    ),
+    "balanced_accuracy": Metric(
+        objectives=(SINGLE,), summary="Mean recall of the classes that occur in the gold labels."
+    ),
+    "roc_auc": Metric(objectives=_BOTH, summary="Area under the ROC curve; mean one-vs-rest beyond two classes."),
+    "average_precision": Metric(
+        objectives=_BOTH, summary="Area under precision-recall; mean one-vs-rest beyond two classes."
+    ),
+    "hamming_loss": Metric(objectives=(MULTI,), summary="Share of wrong single decisions.", larger_is_better=False),
+    "pearson": Metric(objectives=(REGRESSION,), summary="Linear correlation."),
+    "spearman": Metric(objectives=(REGRESSION,), summary="Rank correlation."),
+    "mse": Metric(objectives=(REGRESSION,), summary="Mean squared error.", larger_is_better=False),
+    "mae": Metric(objectives=(REGRESSION,), summary="Mean absolute error.", larger_is_better=False),
+    "loss": Metric(objectives=(MASKED,), summary="Mean loss of the masked tokens, nats.", larger_is_better=False),
+    "perplexity": Metric(objectives=(MASKED,), summary="exp(loss) of the masked tokens.", larger_is_better=False),
+}
+"""Name -> metric. Those of `fill-mask` are sums taken during the forward pass; `compute` knows the others."""
+
+_OTHER_NAMES = {
+    "acc": "accuracy",
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "f1_score": "f1",
+    "macro_f1": "f1_macro",
+    "map": "average_precision",
+    "mcc": "matthews_correlation",
+    "micro_f1": "f1_micro",
+    "pearsonr": "pearson",
+    "spearmanr": "spearman",
+    "weighted_f1": "f1_weighted",
+}
+
+
+def is_external(name: str) -> bool:
+    """Whether `name` asks for the evaluate library (`evaluate:NAME@COMMIT`, or a score `evaluate:NAME/KEY` of it)."""
+    return name.startswith(EXTERNAL_PREFIX)
+
+
+def metrics_for(objective: str) -> tuple[str, ...]:
+    """The built-in metrics that fit `objective`."""
+    return tuple(name for name, metric in METRICS.items() if objective in metric.objectives)
+
+
+def larger_is_better(name: str) -> bool:
+    """Whether a higher value is the better one. Scores of the evaluate library count as better when larger.
+
+    Raises:
+        UsageError: M001 for a name that is neither built in nor of the evaluate library.
+    """
+    if is_external(name):
+        return True
+    if name not in METRICS:
+        raise _unknown(name, tuple(METRICS))
+    return METRICS[name].larger_is_better
+
+
+def check_metrics(names: Sequence[str], objective: str, n_classes: int | None = None) -> None:
+    """Refuse names that cannot be computed for `objective`; names of the evaluate library are left to `parse_spec`.
+
+    Args:
+        names: what a recipe or a task asks for.
+        objective: the task's objective.
+        n_classes: number of classes, or None where it is not known yet.
+
+    Raises:
+        UsageError: M001 unknown, M002 does not fit the objective, M003 `f1` beyond two classes; all of them at once.
+    """
+    errors: list[BertctlError] = []
+    fitting = metrics_for(objective)
+    for name in dict.fromkeys(names):
+        if is_external(name):
+            continue
+        if name not in METRICS:
+            errors.append(_unknown(name, fitting))
+        elif name not in fitting:
+            errors.append(
+                UsageError(
+                    "M002",
+                    f"the metric '{name}' does not fit the objective '{objective}'",
+                    key="eval.metrics",
+                    allowed=", ".join(fitting) or "no metric",
+                    help="choose one of the allowed metrics",
+                )
+            )
+        elif name == "f1" and n_classes is not None and n_classes != 2:
+            errors.append(
+                UsageError(
+                    "M003",
+                    f"the metric 'f1' is that of class id 1 of two classes; there are {n_classes}",
+                    key="eval.metrics",
+                    found="f1",
+                    allowed="f1_macro, f1_micro, f1_weighted",
+                    help="eval.metric=f1_macro",
+                )
+            )
+    raise_all(errors)
+
+
+def _unknown(name: str, fitting: tuple[str, ...]) -> UsageError:
+    usual = _OTHER_NAMES.get(name.casefold().replace("-", "_"))
+    meant = usual if usual in fitting else closest(name, fitting)
+    # The list is given as text because it must not be cut, and because the usual names are no near spelling of ours.
+    allowed = ", ".join(fitting) or "no metric"
+    return UsageError(
+        "M001",
+        f"there is no metric '{name}'" + (f"; did you mean '{meant}'?" if meant else ""),
+        key="eval.metrics",
+        found=name,
+        allowed=allowed,
+        help=f"use '{meant}'" if meant else "name one of these, or evaluate:NAME@COMMIT of the evaluate library",
+    )

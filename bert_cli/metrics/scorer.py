@@ -1,0 +1,84 @@
+"""All the metrics of a run behind one call: built-in ones and those of the evaluate library.
+
+Whatever can go wrong with a name goes wrong when the scorer is made, before any training.
+Costs the evaluate library (7 s) only where a metric of it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bert_cli.errors import BertctlError, UsageError, raise_all
+from bert_cli.metrics.external import External, load_external, parse_spec
+from bert_cli.metrics.names import MULTI, check_metrics, is_external
+from bert_cli.metrics.scores import Array, Predictions, checked_references, compute
+
+
+class Scorer:
+    """Computes the metrics named, in their order.
+
+    A built-in metric gives one score under its name; `evaluate:NAME@COMMIT` and `evaluate:FOLDER` give one for each key
+    of their result, as `evaluate:NAME/KEY`, where NAME is the hub name without commit or the folder's last component.
+    Such a metric sees decisions (class ids, 0/1 rows, or values), not probabilities; for multi-label data it is loaded
+    in its configuration `multilabel`.
+
+    Args:
+        names: metrics of a recipe or task.
+        objective: the task's objective.
+        labels: class names, or None for regression or while they are unknown.
+        allow_code: consent to run code of the evaluate metrics.
+
+    Raises:
+        UsageError: M001 – M003 (`check_metrics`), M006 – M008 and M010 (`load_external`), M013 (two of the same NAME).
+        HubError: M009, see `load_external`.
+    """
+
+    def __init__(
+        self, names: Sequence[str], objective: str, *, labels: tuple[str, ...] | None = None, allow_code: bool = False
+    ) -> None:
+        errors: list[BertctlError] = []
+        try:
+            check_metrics(names, objective, len(labels) if labels else None)
+        except BertctlError as error:
+            errors.append(error)
+        specs = {}
+        for spec in dict.fromkeys(filter(is_external, names)):
+            try:
+                specs[spec] = parse_spec(spec, allow_code=allow_code).name
+            except UsageError as error:
+                errors.append(error)
+        raise_all(errors)
+        if len(set(specs.values())) != len(specs):
+            raise UsageError(
+                "M013",
+                "two metrics of the evaluate library have the same name",
+                key="eval.metrics",
+                found=", ".join(specs),
+                help="keep one of them",
+            )
+        self.names = tuple(dict.fromkeys(names))
+        self.labels = labels or None
+        config = "multilabel" if objective == MULTI else None
+        self._external: dict[str, tuple[str, External]] = {
+            spec: (name, load_external(spec, allow_code=allow_code, config=config)) for spec, name in specs.items()
+        }
+
+    def score(self, predictions: Predictions, references: Array) -> dict[str, float]:
+        """All scores; see `compute` for shapes and for what is `nan`.
+
+        Raises:
+            DataError: M004 for gold labels outside the task's.
+            UsageError: M011, M012 when an evaluate metric fails or gives anything but finite numbers.
+        """
+        gold = checked_references(predictions, references)
+        built_in = compute([n for n in self.names if n not in self._external], predictions, gold, labels=self.labels)
+        scores: dict[str, float] = {}
+        for name in self.names:
+            if name in self._external:
+                short, external = self._external[name]
+                scores |= {
+                    f"evaluate:{short}/{key}": value for key, value in external(predictions.labels, gold).items()
+                }
+            else:
+                scores[name] = built_in[name]
+        return scores

@@ -1,0 +1,1 @@
+"""Finding, building and grouping the parameters of encoders."""

@@ -1,0 +1,22 @@
+"""What a checkpoint says about its own head: class names in the order of its outputs.
+
+Label names travel with a model, and two orders of the same names are the same labels; anything else is not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def head_labels(config: dict[str, Any], kind: str) -> tuple[str, ...] | None:
+    """Class names of the checkpoint's head, or None when `architectures` names no head of this `kind`."""
+    if not any(str(name).endswith(kind) for name in config.get("architectures") or ()):
+        return None
+    names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def same_labels(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two lists name the same classes, in any order and case."""
+    return sorted(name.casefold() for name in one) == sorted(name.casefold() for name in other)

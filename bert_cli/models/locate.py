@@ -1,0 +1,237 @@
+"""From a model's name to a local folder that is safe to load.
+
+A name is a run folder, a model folder or a hub id; the result is always a folder on this disk whose weights are safetensors
+and whose files ask for no code of their own. Never imports torch, except to convert `.bin` weights on explicit consent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_cli.env import cache_dir
+from bert_cli.errors import HubError, ModelError, closest
+from bert_cli.files import digest
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_FILES = ["*.json", "*.txt", "*.model", "tokenizer*", "vocab*", "merges*", "spm*"]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model on this disk.
+
+    Attributes:
+        folder: holds `config.json`, tokenizer files and, usually, safetensors weights.
+        name: what the user called it; hub_id: that name when it is one on the hub, with revision the commit found.
+    """
+
+    folder: Path
+    name: str
+    hub_id: str | None = None
+    revision: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`config.json`, parsed."""
+        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return config
+
+
+def locate(
+    name: str, *, revision: str | None = None, allow_bin: bool = False, offline: bool = False, weights: bool = True
+) -> Located:
+    """Find a model and check it.
+
+    Args:
+        name: run folder (its `best/` is meant), model folder or hub id.
+        revision: branch, tag or commit, for hub ids.
+        allow_bin: convert pickled weights where there are no others.
+        offline: look only at what is on this disk.
+        weights: False when only configuration and tokenizer are needed.
+
+    Raises:
+        ModelError: no such model, or one that must not be loaded (L0xx).
+        HubError: the hub does not answer or does not have it (E0xx).
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if (path / "recipe.yaml").is_file():
+            if not (path / "best" / "config.json").is_file():
+                raise ModelError(
+                    "L001",
+                    "this run has not published a model yet",
+                    where=str(path),
+                    found="no best/ folder",
+                    help="let it finish: the same command with --resume auto",
+                )
+            path = path / "best"
+        located = Located(path, name)
+    elif path.exists():
+        raise ModelError("L002", "a model is a folder, this is a file", where=str(path), key="model.name", help="name its folder")
+    elif not _HUB_ID.match(name):
+        raise _no_folder(path)
+    else:
+        located = _download(name, revision=revision, allow_bin=allow_bin, offline=offline, weights=weights)
+    return _checked(located, allow_bin=allow_bin, weights=weights)
+
+
+def _no_folder(path: Path) -> ModelError:
+    parent = path.parent
+    siblings = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+    near = closest(path.name, siblings)
+    return ModelError(
+        "L003",
+        f"there is no model folder '{path}', and it is not a hub id either",
+        key="model.name",
+        found=str(path),
+        allowed="a model folder, a run folder, or OWNER/NAME on the hub",
+        help=f"did you mean {parent / near}?" if near else "check the path with ls",
+    )
+
+
+def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool, weights: bool) -> Located:
+    # Set before the hub library is imported: it reads them once.
+    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "10")
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import huggingface_hub as hub
+    from huggingface_hub import errors
+
+    offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
+    patterns = _FILES + (["model*.safetensors"] if weights else []) + (["pytorch_model*.bin"] if allow_bin and weights else [])
+    try:
+        folder = hub.snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=offline)
+    except errors.RepositoryNotFoundError as error:
+        raise HubError(
+            "E001",
+            f"the hub has no model called '{name}', or it is private",
+            key="model.name",
+            found=name,
+            allowed="a model folder, a run folder, or OWNER/NAME on the hub",
+            help="check the name; for a private model set HF_TOKEN",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise HubError(
+            "E002", f"'{name}' has no revision '{revision}'", key="model.revision", found=revision, help="leave it out for the newest"
+        ) from error
+    except Exception as error:  # the hub library lets many transport errors through
+        raise HubError(
+            "E003",
+            f"'{name}' is not on this disk" + (", and --offline forbids a download" if offline else ", and the hub does not answer"),
+            key="model.name",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            help=f"on a machine with a network: hf download {name}; then copy the folder and pass it as --model",
+        ) from error
+    commit = Path(folder).name
+    return Located(Path(folder), name, hub_id=name, revision=commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None)
+
+
+def _checked(located: Located, *, allow_bin: bool, weights: bool) -> Located:
+    folder = located.folder
+    try:
+        config = located.config
+    except FileNotFoundError as error:
+        raise ModelError(
+            "L004",
+            "this folder holds no model",
+            where=str(folder),
+            found="no config.json",
+            allowed="a folder with config.json and model.safetensors",
+            help="name the folder that save_pretrained wrote, or a run folder",
+        ) from error
+    except ValueError as error:
+        raise ModelError("L005", f"config.json is not JSON: {error}", where=str(folder / "config.json"), help="copy the model again") from error
+    foreign = [key for key in config if key == "auto_map" or key.startswith("_attn_implementation") or key.endswith("_internal")]
+    if foreign:
+        raise ModelError(
+            "L006",
+            "this model asks for code that bertctl does not run",
+            where=str(folder / "config.json"),
+            found=", ".join(foreign),
+            allowed="models whose architecture transformers itself implements",
+            help=f"remove {foreign[0]} from config.json if you trust the weights with transformers' own code",
+        )
+    return _with_weights(located, allow_bin=allow_bin) if weights else located
+
+
+def _with_weights(located: Located, *, allow_bin: bool) -> Located:
+    folder = located.folder
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        return located
+    if index.is_file():
+        _check_shards(index)
+        return located
+    pickled = sorted(folder.glob("pytorch_model*.bin"))
+    if not pickled:
+        raise ModelError(
+            "L007",
+            "this folder holds no weights",
+            where=str(folder),
+            found=", ".join(sorted(entry.name for entry in folder.iterdir())[:8]),
+            allowed="model.safetensors",
+            help="copy the model again, weights included",
+        )
+    if not allow_bin:
+        raise ModelError(
+            "L008",
+            "this model has only pickled weights, which can carry code",
+            where=str(pickled[0]),
+            found=pickled[0].name,
+            allowed="model.safetensors",
+            help="--allow-bin converts them once, reading tensors only",
+        )
+    return _convert(located, pickled)
+
+
+def _check_shards(index: Path) -> None:
+    """Every shard must be a plain file of this folder: an index may otherwise point anywhere."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError("L009", "the index of the weights cannot be read", where=str(index), help="copy the model again") from error
+    for name in names:
+        shard = index.parent / str(name)
+        if Path(str(name)).name != name or not shard.is_file() or not str(name).endswith(".safetensors"):
+            raise ModelError(
+                "L010",
+                "the index of the weights names something that is not a shard of this folder",
+                where=str(index),
+                found=name,
+                allowed="names of .safetensors files beside the index",
+                help="copy the model again from a source you trust",
+            )
+
+
+def _convert(located: Located, pickled: list[Path]) -> Located:
+    """The same model with safetensors weights, kept in the cache."""
+    import torch
+    from safetensors.torch import save_file
+
+    target = cache_dir() / "converted" / digest(pickled[0])[:32]
+    if not (target / "model.safetensors").is_file():
+        draft = target.with_name(f".tmp-{target.name}-{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        tensors: dict[str, torch.Tensor] = {}
+        for file in pickled:
+            try:
+                tensors |= torch.load(file, map_location="cpu", weights_only=True)
+            except Exception as error:  # the unpickler raises many types
+                shutil.rmtree(draft, ignore_errors=True)
+                raise ModelError(
+                    "L011", f"{file.name} holds more than tensors, or is damaged", where=str(file), help="use a safetensors copy of this model"
+                ) from error
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, str(draft / "model.safetensors"), {"format": "pt"})
+        for file in located.folder.iterdir():
+            if file.is_file() and file.suffix in {".json", ".txt", ".model"}:
+                shutil.copyfile(file, draft / file.name)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+    return Located(target, located.name, located.hub_id, located.revision)

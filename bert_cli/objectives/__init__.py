@@ -1,0 +1,1 @@
+"""What differs between pretraining and each fine-tuning task."""

@@ -1,0 +1,121 @@
+"""The training loop as a generator: one optimizer step per item.
+
+Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split, and that no
+update is made from a loss or gradient that is not finite. Saving, scoring and logging are the caller's lines after the
+`yield`, at a point where model and optimizer agree on the step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bert_cli.data.plan import Plan
+from bert_cli.data.store import SplitStore
+from bert_cli.env import Runtime, grad_norm
+from bert_cli.errors import NonFiniteError
+from bert_cli.objectives.base import Objective, add_counts
+from bert_cli.train.optim import set_lr
+from bert_cli.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one optimizer step did.
+
+    Attributes:
+        step: steps done so far, this one included.
+        epoch: passes over the data done so far, with fraction.
+        losses: each loss term, averaged over the batch.
+        loss: their weighted sum, which was minimised.
+        grad_norm: L2 norm before clipping.
+        examples, tokens: real ones in this batch; padded_tokens: what the model computed.
+        seconds: time of this step alone.
+    """
+
+    step: int
+    epoch: float
+    losses: dict[str, float]
+    loss: float
+    lr: float
+    grad_norm: float
+    examples: int
+    tokens: int
+    padded_tokens: int
+    seconds: float
+
+
+def train(
+    trainee: Any,
+    optimizer: Any,
+    *,
+    objective: Objective,
+    store: SplitStore,
+    plan: Plan,
+    schedule: Schedule,
+    runtime: Runtime,
+    max_grad_norm: float | None,
+    start: int = 0,
+) -> Iterator[StepRecord]:
+    """Train from step `start` to the end of the plan.
+
+    Raises:
+        NonFiniteError: a loss or gradient is not finite (N001); model and optimizer are as after the last record.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    last = math.nan
+    for step in range(start, plan.total_steps):
+        began = time.perf_counter()
+        planned = plan.step(step)
+        batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
+        counts = add_counts(objective.counts(batch) for batch in batches)
+        sums = dict.fromkeys(counts, 0.0)
+        for index, batch in enumerate(batches):
+            runtime.seed(plan.seed, "dropout", step, index)
+            with runtime.autocast():
+                totals = trainee(batch.to(runtime.device))
+            runtime.backward(sum(objective.weights[name] * totals[name] / counts[name] for name in totals))
+            for name, total in totals.items():
+                sums[name] += float(total.detach())
+        losses = {name: sums[name] / counts[name] for name in sums}
+        loss = sum(objective.weights[name] * value for name, value in losses.items())
+        norm = grad_norm(parameters, max_grad_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            optimizer.zero_grad(set_to_none=True)
+            raise _non_finite(step, loss=loss, norm=norm, last=last, lines=_lines(store, plan, step))
+        set_lr(optimizer, schedule.lr(step))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        last = loss
+        yield StepRecord(
+            step=step + 1,
+            epoch=(step + 1) / plan.steps_per_epoch,
+            losses=losses,
+            loss=loss,
+            lr=schedule.lr(step),
+            grad_norm=norm,
+            examples=sum(map(len, batches)),
+            tokens=sum(batch.tokens for batch in batches),
+            padded_tokens=sum(batch.padded_tokens for batch in batches),
+            seconds=time.perf_counter() - began,
+        )
+
+
+def _lines(store: SplitStore, plan: Plan, step: int) -> str:
+    lines = [store.value("line", int(row)) for row in plan.rows(step)[:5]]
+    return ", ".join(str(line) for line in lines if line is not None)
+
+
+def _non_finite(step: int, *, loss: float, norm: float, last: float, lines: str) -> NonFiniteError:
+    what = "loss" if not math.isfinite(loss) else "gradient"
+    return NonFiniteError(
+        "N001",
+        f"the {what} of step {step + 1} is not a finite number; the step was not made",
+        where=f"batch of step {step + 1}" + (f", training rows from lines {lines} …" if lines else ""),
+        key="train.lr",
+        found=f"loss {loss}, gradient norm {norm}; last finite loss {last:.4g}",
+        help="a smaller learning rate or a longer warm-up: train.lr=1e-5 train.warmup=0.1; or train.precision=fp32",
+    )
