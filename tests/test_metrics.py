@@ -130,7 +130,7 @@ def test_roc_auc_is_nan_where_a_class_has_no_example() -> None:
 )
 def test_no_example_gives_nan_for_every_metric_and_none_in_the_report(objective: str, scores: np.ndarray) -> None:
     predictions = Predictions(objective, scores)
-    names = [name for name in metrics_for(objective) if name != "f1"]
+    names = [name for name in metrics_for(objective) if name not in ("f1", "loss")]
     gold = np.zeros(0) if objective != MULTI else np.zeros((0, 3))
     assert all(math.isnan(value) for value in compute(names, predictions, gold).values())
     json.dumps(report(predictions, gold, ("a", "b", "c")), allow_nan=False)
@@ -282,6 +282,13 @@ def test_a_scorer_keeps_the_order_of_its_metrics() -> None:
     assert list(scores) == ["f1", "accuracy"]
     with pytest.raises(ValueError, match="3 class names for 2 classes"):
         Scorer(["accuracy"], SINGLE, labels=("a", "b", "c")).score(predictions, gold)
+
+
+def test_the_loss_is_a_metric_that_the_scorer_leaves_to_the_objective() -> None:
+    predictions, gold = single(np.random.default_rng(0), 9, 3)
+    assert list(Scorer(["loss", "accuracy"], SINGLE).score(predictions, gold)) == ["accuracy"]
+    with pytest.raises(ValueError, match="not computed from predictions here: loss"):
+        compute(["loss"], predictions, gold)
 
 
 def test_importing_the_metrics_loads_neither_scikit_learn_nor_torch() -> None:

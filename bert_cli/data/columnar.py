@@ -24,8 +24,8 @@ def iter_parquet(source: Path | BinaryIO, name: str) -> Iterator[Record]:
     Raises:
         DataError: a damaged file (D018), an extension type (D019), columns without a name of their own (D010, D011).
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
 
     # Parquet is read from its end, which a pipe or a compressed stream cannot do.
     place = str(source) if isinstance(source, Path) else io.BytesIO(read_all(source, name))

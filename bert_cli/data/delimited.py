@@ -1,7 +1,8 @@
 """CSV and TSV, strictly: every cell is the text that was written, and every row has as many cells as the header.
 
-Follows RFC 4180 (quotes may hold delimiters and line ends), or takes quote characters as text where quoting is `none`, as raw GLUE files
-need. A row that does not fit is refused with its file and line, never shifted; 67,000 rows take about a tenth of a second.
+Follows RFC 4180 (quotes may hold delimiters and line ends), or takes quote characters as text where quoting is `none`,
+as raw GLUE files need. A row that does not fit is refused with its file and line, never shifted; 67,000 rows take about
+a tenth of a second.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from bert_cli.data.stream import Record
 from bert_cli.errors import DataError, listing
 
-# Python's default of 128 KiB refuses long documents; without any limit an unclosed quote would swallow a file of any size.
+# Python's default of 128 KiB refuses long documents; with no limit an unclosed quote would swallow a file of any size.
 _LONGEST_CELL = 1 << 26
 
 
@@ -71,8 +72,9 @@ def _plain_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, lis
 def _quoted_rows(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Rows with the line on which each begins.
 
-    Text with bare quotes can look like one long quoted cell that holds whole rows. A file in which a cell has bare quotes and in
-    which some record of several lines would also split into complete rows is therefore refused: it was not written by RFC 4180.
+    Text with bare quotes can look like one long quoted cell that holds whole rows. A file in which a cell has bare
+    quotes and in which some record of several lines would also split into complete rows is therefore refused: it was
+    not written by RFC 4180.
     """
     taken: list[str] = []
 
@@ -99,7 +101,9 @@ def _quoted_rows(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tu
         elif '"' in taken[0] and '""' not in taken[0] and any('"' in cell for cell in cells):
             bare = bare or start
         if swallowed and bare:
-            reason = f"quotes stand bare on line {bare}, so the quotes from line {swallowed} on may have swallowed whole rows"
+            reason = (
+                f"quotes stand bare on line {bare}, so those from line {swallowed} on may have swallowed whole rows"
+            )
             raise _bad_quotes(f"{name}:{swallowed}", reason, taken if swallowed == start else [], delimiter)
         yield start, cells
         taken.clear()

@@ -1,7 +1,7 @@
 """JSON: one object a line, or one list of objects, each becoming a record with its values as JSON has them.
 
-Stricter than Python's own parser: NaN and Infinity, doubled keys and half surrogate pairs are refused, each with file, line and column.
-JSON lines are streamed; a list is one JSON value and is read whole.
+Stricter than Python's own parser: NaN and Infinity, doubled keys and half surrogate pairs are refused, each with file,
+line and column. JSON lines are streamed; a list is one JSON value and is read whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads one file, or standard input, as records: CSV, TSV, JSON lines, JSON, parquet or plain text, gzip included.
 
-Every value is what the file says (cells of CSV and TSV are strings, always), every record knows its line, and whatever does not fit is
-refused with file and line. Text formats are streamed; the first record costs nothing but its own line.
+Every value is what the file says (cells of CSV and TSV are strings, always), every record knows its line, and whatever
+does not fit is refused with file and line. Text formats are streamed; the first record costs nothing but its own line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMPRESSED = ".gz"
 
 
 def format_of(file_name: str) -> tuple[str, str] | None:
-    """Stem and format that a file name says (`train.jsonl.gz` -> `train`, `jsonl.gz`), or None where no format is known."""
+    """Stem and format that a file name says (`train.jsonl.gz`: `train`, `jsonl.gz`); None where no format is known."""
     plain = file_name.lower().removesuffix(_COMPRESSED)
     stem, dot, suffix = plain.rpartition(".")
     if not dot or not stem or suffix not in FORMATS:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,39 +141,47 @@ class Store:
 
     splits: dict[str, SplitStore]
     facts: dict[str, Any]
-    folder: Path
-    fresh: bool
 
 
-def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]]) -> Store:
+def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]], *, keep: bool = True) -> Store:
     """The store named `key`, written first where the cache lacks it.
 
     Args:
         cache: folder that holds all stores.
         key: digest of everything that shapes the store.
         write: fills an empty folder with `SPLIT.arrow` files and returns the store's facts.
+        keep: publish a new store; without it the files are gone when the result is.
     """
     folder = cache / key
-    fresh = not (folder / "store.json").exists()
-    if fresh:
-        draft = cache / f".tmp-{key}-{uuid.uuid4().hex[:8]}"
-        draft.mkdir(parents=True)
+    if (folder / "store.json").exists():
+        os.utime(folder / "store.json")
+        return _open(folder)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=_made(cache) if keep else None) as name:
+        draft = Path(name) / key
+        draft.mkdir()
+        facts = write(draft)
+        (draft / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+        if not keep:
+            # The maps stay readable after their files are unlinked.
+            return _open(draft)
         try:
-            facts = write(draft)
-            (draft / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
-            try:
-                draft.rename(folder)
-            except OSError:
-                # Another process published the same store first: its content is equal by construction.
-                if not (folder / "store.json").exists():
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        _evict(cache, keep=folder)
-    os.utime(folder / "store.json")
+            draft.rename(folder)
+        except OSError:
+            # Another process published the same store first: its content is equal by construction.
+            if not (folder / "store.json").exists():
+                raise
+    _evict(cache, keep=folder)
+    return _open(folder)
+
+
+def _open(folder: Path) -> Store:
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-    splits = {path.stem: SplitStore(path) for path in sorted(folder.glob("*.arrow"))}
-    return Store(splits, facts, folder, fresh)
+    return Store({path.stem: SplitStore(path) for path in sorted(folder.glob("*.arrow"))}, facts)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _evict(cache: Path, *, keep: Path) -> None:

@@ -1,7 +1,7 @@
 """What a file is before it has columns: bytes turned into lines of text, and the record that every reader yields.
 
-A byte that is not text in the given encoding is refused with its file, line and offset; nothing is replaced or dropped, NUL included.
-Files are streamed line by line, so the price in memory is the longest line.
+A byte that is not text in the given encoding is refused with its file, line and offset; nothing is replaced or dropped,
+NUL included. Files are streamed, so the price in memory is the longest line (UTF-16 and UTF-32 are held whole).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _undecodable(where: str, encoding: str, *, found: str, help: str) -> DataErr
 
 
 def _guess(raw: bytes) -> str:
-    """`gb18030` where high bytes come in pairs, as in Chinese text; else `latin-1`, where they stand alone between letters."""
+    """`gb18030` where high bytes come in pairs, as in Chinese; else `latin-1`, where they stand between letters."""
     try:
         wide = sum(character > "\x7f" for character in raw.decode("gb18030"))
     except UnicodeDecodeError:

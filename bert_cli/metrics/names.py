@@ -57,10 +57,15 @@ METRICS: dict[str, Metric] = {
     "spearman": Metric(objectives=(REGRESSION,), summary="Rank correlation."),
     "mse": Metric(objectives=(REGRESSION,), summary="Mean squared error.", larger_is_better=False),
     "mae": Metric(objectives=(REGRESSION,), summary="Mean absolute error.", larger_is_better=False),
-    "loss": Metric(objectives=(MASKED,), summary="Mean loss of the masked tokens, nats.", larger_is_better=False),
+    "loss": Metric(
+        objectives=(SINGLE, MULTI, REGRESSION, MASKED), summary="Mean loss of the split, nats.", larger_is_better=False
+    ),
     "perplexity": Metric(objectives=(MASKED,), summary="exp(loss) of the masked tokens.", larger_is_better=False),
 }
-"""Name -> metric. Those of `fill-mask` are sums taken during the forward pass; `compute` knows the others."""
+"""Name -> metric. `compute` knows all but those of `FORWARD`."""
+
+FORWARD = frozenset({"loss", "perplexity"})
+"""What an objective takes from its forward passes and no metric can compute from predictions."""
 
 _OTHER_NAMES = {
     "acc": "accuracy",

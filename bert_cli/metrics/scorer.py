@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
-from bert_cli.metrics.names import MULTI, check_metrics, is_external
+from bert_cli.metrics.names import FORWARD, MULTI, check_metrics, is_external
 from bert_cli.metrics.scores import Array, Predictions, checked_references, compute
 
 
@@ -20,7 +20,7 @@ class Scorer:
     A built-in metric gives one score under its name; `evaluate:NAME@COMMIT` and `evaluate:FOLDER` give one for each key
     of their result, as `evaluate:NAME/KEY`, where NAME is the hub name without commit or the folder's last component.
     Such a metric sees decisions (class ids, 0/1 rows, or values), not probabilities; for multi-label data it is loaded
-    in its configuration `multilabel`.
+    in its configuration `multilabel`. `loss` and `perplexity` are accepted and left to the objective.
 
     Args:
         names: metrics of a recipe or task.
@@ -56,7 +56,7 @@ class Scorer:
                 found=", ".join(specs),
                 help="keep one of them",
             )
-        self.names = tuple(dict.fromkeys(names))
+        self.names = tuple(name for name in dict.fromkeys(names) if name not in FORWARD)
         self.labels = labels or None
         config = "multilabel" if objective == MULTI else None
         self._external: dict[str, tuple[str, External]] = {

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bert_cli.errors import DataError, NonFiniteError, UsageError
-from bert_cli.metrics.names import METRICS, MULTI, REGRESSION, SINGLE, check_metrics, is_external
+from bert_cli.metrics.names import FORWARD, METRICS, MULTI, REGRESSION, SINGLE, check_metrics, is_external
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[np.generic]
 
 THRESHOLDS = tuple(round(0.01 * i, 2) for i in range(5, 96))
-_THRESHOLD_FREE = frozenset({"roc_auc", "average_precision"})
+_THRESHOLD_FREE = FORWARD | {"roc_auc", "average_precision"}
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,9 @@ def compute(
     if labels is not None and predictions.n_classes not in (None, len(labels)):
         raise ValueError(f"{len(labels)} class names for {predictions.n_classes} classes")
     check_metrics(names, predictions.objective, predictions.n_classes)
-    if any(is_external(name) for name in names):
-        raise ValueError("metrics of the evaluate library are computed by Scorer")
+    foreign = [name for name in names if is_external(name) or name in FORWARD]
+    if foreign:
+        raise ValueError(f"not computed from predictions here: {', '.join(foreign)}")
     gold = checked_references(predictions, references)
     if len(gold) == 0:
         return dict.fromkeys(names, nan)

@@ -58,7 +58,7 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, str]:
 def _rule(key: str, detail: Any, place: Callable[[str], str | None]) -> UsageError:
     """A rule between several keys; its message names them."""
     reason = str(detail.get("ctx", {}).get("error") or detail["msg"])
-    named = [name for name in known_keys().fields if name in reason]
+    named = [name for name in known_keys().fields if "." in name and name in reason]
     places = [spot for spot in map(place, named) if spot]
     return UsageError("R023", reason, where=places[0] if places else None, key=key or ", ".join(named) or None)
 
@@ -70,9 +70,11 @@ def _mistake(field: str, key: str, group: list[Any], place: Callable[[str], str 
     where = place(key) or place(field)
     if detail["type"] == "value_error":
         reason = str(detail["ctx"]["error"])
-        return UsageError("R023", f"{key} cannot be {flow(value)}", where=where, key=key, found=flow(value), allowed=reason)
-    if field in known_keys().mappings and isinstance(node.get("additionalProperties"), dict):
-        node = node["additionalProperties"]
+        shown = _shown(value)
+        message = f"{key} cannot be {shown}"
+        return UsageError("R023", message, where=where, key=key, found=shown, allowed=reason)
+    if key != field:
+        node = _inner(node)
     wrong_type = all(one["type"].endswith("_type") for one in group)
     allowed = allowed_values(node)
     shown = value if isinstance(value, str) and not isinstance(allowed, str) else _shown(value)
@@ -87,6 +89,13 @@ def _mistake(field: str, key: str, group: list[Any], place: Callable[[str], str 
         allowed=allowed,
         help=_help(key, value, node),
     )
+
+
+def _inner(node: Node) -> Node:
+    """The schema of one item of a list or a mapping."""
+    parts = [node, *node.get("anyOf", [])]
+    inner = (part.get("items") or part.get("additionalProperties") for part in parts)
+    return next((part for part in inner if isinstance(part, dict)), node)
 
 
 def _shown(value: object) -> str:
@@ -122,6 +131,6 @@ def _help(key: str, value: object, node: Node) -> str:
         return f"write {leaf}: {_SWITCH[value.casefold()]}"
     if isinstance(value, float) and value.is_integer() and any(form.startswith("a whole number") for form in forms):
         return f"write {leaf}: {int(value)}"
-    if isinstance(value, (bool, int, float)) and forms == ["text"]:
+    if isinstance(value, (bool, int, float)) and "text" in forms:
         return f'quote it: {leaf}: "{flow(value)}"'
     return "bertctl recipe schema"

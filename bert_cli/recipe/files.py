@@ -1,7 +1,7 @@
 """Where recipes lie: the user's files, and the ones shipped with bertctl under names such as `finetune/sst2`.
 
-A file always wins over a shipped name, so `./sst2` and `sst2` never mean different things where both exist. A file is
-read with a size limit and as UTF-8; nothing here parses it.
+A file wins over a shipped name; nothing but the two folders concerned is looked at. A file is read as UTF-8 and never
+beyond its size limit, whatever its length; nothing here parses it.
 """
 
 from __future__ import annotations

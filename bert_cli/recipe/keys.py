@@ -130,7 +130,11 @@ def kinds(node: Node) -> list[str]:
 
 def _bounds(node: Node) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return " and ".join(f"{sign} {node[name]:g}" for name, sign in signs.items() if name in node)
+    return " and ".join(f"{sign} {_number(node[name])}" for name, sign in signs.items() if name in node)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def allowed_values(node: Node) -> str | list[str]:

@@ -18,13 +18,11 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _HEX_OCTAL = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: dict[str, bool | None] = {"": None, "~": None} | {
-    form: value
-    for word, value in (("null", None), ("true", True), ("false", False))
-    for form in (word, word.capitalize(), word.upper())
-}
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _BARE = re.compile(r"[^\W\d][\w./-]*")
-_YAML_1_1 = frozenset(("y", "n", "yes", "no", "on", "off"))
+# From `y` on, only YAML 1.1 readers take them for booleans.
+_WORDS = frozenset(("null", "true", "false", "y", "n", "yes", "no", "on", "off"))
 
 
 def plain(text: str) -> Value:
@@ -35,18 +33,20 @@ def plain(text: str) -> Value:
     Raises:
         ValueError: not a finite number, or one with too many digits.
     """
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
     if _INT.fullmatch(text) or _HEX_OCTAL.fullmatch(text):
         if len(text) > MAX_DIGITS:
-            raise ValueError(f"a number of {len(text)} characters")
+            raise ValueError("has too many digits")
         return int(text, 0)
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError("not a finite number")
+        raise ValueError("is not a finite number")
     if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdecimal():
         number = float(text)
         if not math.isfinite(number):
-            raise ValueError("a number beyond the range of floats")
+            raise ValueError("is beyond the range of floats")
         return number
     return text
 
@@ -70,7 +70,7 @@ def _escaped(char: str) -> str:
 
 
 def _text(text: str) -> str:
-    if _BARE.fullmatch(text) and text not in _WORDS and text.casefold() not in _YAML_1_1:
+    if _BARE.fullmatch(text) and text.casefold() not in _WORDS:
         return text
     return '"' + "".join(map(_escaped, text)) + '"'
 

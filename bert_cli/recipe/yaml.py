@@ -90,13 +90,9 @@ class _Reader:
             raise self.syntax(error) from None
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
             sign = "*" if isinstance(event, AliasEvent) else "&"
-            raise self.error(
-                "R008",
-                "anchors and aliases are not allowed in a recipe",
-                event,
-                found=f"{sign}{event.anchor}",
-                help="write the value out; text that begins with * or & needs quotes",
-            )
+            message = "anchors and aliases are not allowed in a recipe"
+            hint = "write the value out; text that begins with * or & needs quotes"
+            raise self.error("R008", message, event, found=f"{sign}{event.anchor}", help=hint)
         self.end = event.end_mark.index
         return event
 
@@ -229,7 +225,7 @@ class _Reader:
             value = _tagged(plain(text), event.tag)
         except ValueError as error:
             raise self.refuse(
-                "R013", f"numbers are finite: {error}", event, key=path or None, found=text, help="quote text"
+                "R013", f"'{text}' {error}", event, key=path or None, found=text, help="quote text"
             ) from None
         if not isinstance(value, str):
             self.texts.setdefault(path, text)
@@ -242,12 +238,14 @@ def _tagged(value: Value, tag: str | None) -> Value:
         return float(value)
     name = {bool: "bool", int: "int", float: "float", type(None): "null"}.get(type(value), "str")
     if tag is not None and tag != _CORE + name:
-        raise ValueError(f"the tag !!{tag.removeprefix(_CORE)} does not fit")
+        raise ValueError(f"is not what the tag !!{tag.removeprefix(_CORE)} says")
     return value
 
 
 def _is_empty(event: Any) -> bool:
-    return isinstance(event, ScalarEvent) and (event.style, event.tag) == (None, None) and event.value in ("", "~", "null")
+    return (
+        isinstance(event, ScalarEvent) and (event.style, event.tag) == (None, None) and event.value in ("", "~", "null")
+    )
 
 
 def parse_text(text: str, *, name: str) -> Document:

@@ -81,6 +81,7 @@ def prepare_sequence(
     model_labels: tuple[str, ...] | None = None,
     file_split: str = "train",
     require_labels: tuple[str, ...] = ("train", "validation"),
+    keep: bool = True,
 ) -> Prepared:
     """Prepare a text classification, multi-label or regression recipe.
 
@@ -89,6 +90,7 @@ def prepare_sequence(
         model_labels: class names of an already trained model, which the data must use.
         file_split: the split that a single data file stands for.
         require_labels: splits that must have labels.
+        keep: leave the tokens in the cache for the next run.
     """
     from bert_cli.data.examples import load_examples
     from bert_cli.data.source import find_sources
@@ -137,7 +139,7 @@ def prepare_sequence(
             "fingerprints": {n: fingerprints[n] for n in sorted(fingerprints)},
         }
 
-    store = open_or_write(cache_dir() / "tokens", key, write)
+    store = open_or_write(cache_dir() / "tokens", key, write, keep=keep)
     labels = tuple(store.facts["labels"]) if store.facts["labels"] else None
     return Prepared(recipe, task, located, tokenizer, tokenizer_folder, store, labels)
 
@@ -194,7 +196,9 @@ def _key(recipe: Recipe, task: Task, tokenizer_folder: Path, fingerprints: Mappi
     return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def prepare_corpus(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None) -> Prepared:
+def prepare_corpus(
+    recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True
+) -> Prepared:
     """Prepare a pretraining recipe: a corpus as blocks of tokens, with a tokenizer trained on it where none is named."""
     from bert_cli.data.corpus import corpus_files
     from bert_cli.models.build import load_tokenizer
@@ -226,7 +230,10 @@ def prepare_corpus(recipe: Recipe, *, offline: bool = False, note: Note = lambda
         raise ModelError("L031", "the tokenizer has no mask token", where=str(folder), help="use the tokenizer of a masked language model")
     key = _key(recipe, task, folder, fingerprints, {"corpus": True})
     store = open_or_write(
-        cache_dir() / "tokens", key, lambda draft: _write_corpus(draft, recipe, files, tokenizer, fingerprints, note=note)
+        cache_dir() / "tokens",
+        key,
+        lambda draft: _write_corpus(draft, recipe, files, tokenizer, fingerprints, note=note),
+        keep=keep,
     )
     return Prepared(recipe, task, located, tokenizer, folder, store, None)
 
@@ -242,7 +249,7 @@ def _write_corpus(
     documents = [document for file in files for document in read_documents(file, encoding=recipe.data.encoding)]
     documents = documents[: recipe.data.limit]
     share = 0.1 if recipe.data.validation == "auto" else float(recipe.data.validation.rstrip("%")) / 100
-    train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, recipe.train.seed)
+    train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, seed=recipe.train.seed)
     for name, rows in (("train", train), ("validation", held)):
         chunks = encode_blocks(tokenizer, [documents[row] for row in rows], max_length=recipe.data.max_length)
         write_split(folder / f"{name}.arrow", chunks, {"origin": files[0].name, "empty_texts": 0, "documents": len(rows)})

@@ -20,12 +20,9 @@ AFFIRMING = (
     "{thing} was truly {word}",
     "everybody called {thing} {word}",
     "every visitor found {thing} {word}",
-    "it is true that {thing} was {word}",
     "{name} found {thing} truly {word}",
-    "nobody doubted that {thing} was {word}",
     "{name}, who was not {mood}, found {thing} {word}",
     "{thing}, {pronoun} was never {trait}, was {word}",
-    "it is not true that {thing} was not {word}",
 )
 NEGATING = (
     "{thing} was not {word}",
@@ -34,12 +31,9 @@ NEGATING = (
     "{thing} was not {word} at all",
     "nobody called {thing} {word}",
     "no visitor found {thing} {word}",
-    "it is not true that {thing} was {word}",
     "{name} did not find {thing} really {word}",
-    "everybody doubted that {thing} was {word}",
     "{name}, who was {mood}, never found {thing} {word}",
     "{thing}, {pronoun} was {trait}, was not {word}",
-    "nobody believed that {thing} was {word}",
 )
 # Which of the two clauses is the main one is told by the order alone; plain and joined sentences agree with themselves.
 CONTRASTS = (

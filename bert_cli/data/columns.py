@@ -1,0 +1,138 @@
+"""Which column plays which role, and the cells of each role of one split.
+
+A role has exactly one column, the same in every split, and every text is the string that the file holds.
+Rows are read once into plain lists; a role that a task may do without is simply absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bert_cli.data.source import Source
+from bert_cli.errors import DataError, UsageError, closest, listing
+from bert_cli.recipe.schema import DataSection
+from bert_cli.tasks.base import Task
+
+TEXT_ROLES = ("text", "text_pair")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Cells of one split by role, the column behind each role, and the line of each row."""
+
+    origin: str
+    names: dict[str, str]
+    cells: dict[str, list[object]]
+    lines: list[int]
+
+
+def read_columns(task: Task, data: DataSection, source: Source, *, require_label: bool = True) -> Columns:
+    """The roles of `task` in one split; the label may be absent where `require_label` is false.
+
+    Raises:
+        UsageError: `data.columns` names a role that the task lacks (U063).
+        DataError: a column is missing (D040), a text is not a string (D042), and what reading raises.
+    """
+    for role in data.columns:
+        if role not in task.columns:
+            raise UsageError(
+                "U063",
+                f"the task '{task.name}' has no role '{role}'",
+                key=f"data.columns.{role}",
+                found=role,
+                allowed=list(task.columns),
+                help=f"data.columns.{next(iter(task.columns), 'text')}=COLUMN",
+            )
+    names: dict[str, str] | None = None
+    cells: dict[str, list[object]] = {}
+    lines: list[int] = []
+    for record in source.records(data):
+        values = record.values
+        if names is None:
+            may_lack = task.optional | (set() if require_label else {"label"})
+            names = _roles(task, data, list(values), may_lack=may_lack, where=f"{source.origin}:{record.line}")
+            cells = {role: [] for role in names}
+        for role, column in names.items():
+            if column not in values:
+                raise _missing_column(role, (column,), list(values), f"{source.origin}:{record.line}")
+            cells[role].append(values[column])
+        lines.append(record.line)
+    columns = Columns(source.origin, names or {}, cells, lines)
+    _check_texts(columns)
+    if task.prepare is not None:
+        columns = _prepared(task, columns)
+        _check_texts(columns)
+    return columns
+
+
+def check_agreement(first: Columns, other: Columns) -> None:
+    """Refuse splits whose roles lie in different columns; only a label may be absent from one of them.
+
+    Raises:
+        DataError: they differ (D041); both files are named.
+    """
+    for role in dict.fromkeys([*first.names, *other.names]):
+        here, there = first.names.get(role), other.names.get(role)
+        if here == there or (role == "label" and (here is None or there is None)):
+            continue
+        raise DataError(
+            "D041",
+            f"{first.origin} and {other.origin} have different columns for '{role}'",
+            where=other.origin,
+            key=f"data.columns.{role}",
+            found=f"{first.origin}: {here or 'none'}; {other.origin}: {there or 'none'}",
+            allowed="the same column in every split",
+            help=f"rename the column in one of the files, or name it: data.columns.{role}=COLUMN",
+        )
+
+
+def _roles(
+    task: Task, data: DataSection, found: Sequence[str], *, may_lack: frozenset[str], where: str
+) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for role, aliases in task.columns.items():
+        chosen = data.columns.get(role)
+        wanted = (chosen,) if chosen is not None else tuple(aliases)
+        column = next((name for name in wanted if name in found), None)
+        if column is not None:
+            names[role] = column
+        elif role not in may_lack or (chosen is not None and role in TEXT_ROLES):
+            raise _missing_column(role, wanted, found, where)
+    return names
+
+
+def _missing_column(role: str, wanted: Sequence[str], found: Sequence[str], where: str) -> DataError:
+    meant = next(filter(None, (closest(name, found) for name in wanted)), None)
+    return DataError(
+        "D040",
+        f"there is no column for '{role}': {listing(wanted)}",
+        where=where,
+        key=f"data.columns.{role}",
+        found=f"the columns {listing(found)}",
+        allowed=f"{listing(wanted)}" + (f" (did you mean '{meant}'?)" if meant else ""),
+        help=f"data.columns.{role}={meant or 'COLUMN'}",
+    )
+
+
+def _check_texts(columns: Columns) -> None:
+    for role in TEXT_ROLES:
+        for line, cell in zip(columns.lines, columns.cells.get(role, ()), strict=False):
+            if not isinstance(cell, str):
+                raise DataError(
+                    "D042",
+                    f"the {role} of this row is {'null' if cell is None else f'a {type(cell).__name__}'}, not a string",
+                    where=f"{columns.origin}:{line}",
+                    key=f"data.columns.{role}",
+                    found="null" if cell is None else repr(cell),
+                    allowed="a string (it may be empty)",
+                    help="write the value in quotes, or delete the row",
+                )
+
+
+def _prepared(task: Task, columns: Columns) -> Columns:
+    assert task.prepare is not None
+    roles = list(columns.cells)
+    rows = [task.prepare(dict(zip(roles, cells, strict=True))) for cells in zip(*columns.cells.values(), strict=True)]
+    kept = list(rows[0]) if rows else roles
+    return Columns(columns.origin, columns.names, {role: [row[role] for row in rows] for role in kept}, columns.lines)

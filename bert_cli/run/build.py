@@ -1,0 +1,149 @@
+"""From a prepared recipe to model, objective, optimizer and plan.
+
+The same function serves a training run, a dry run and scoring, so all three see the same objects.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bert_cli.data.plan import Plan, total_steps
+from bert_cli.data.store import SplitStore
+from bert_cli.errors import UsageError
+from bert_cli.models.build import check_fits, load_model, new_model
+from bert_cli.models.params import ParamGroup, freeze, groups
+from bert_cli.objectives.base import Objective
+from bert_cli.objectives.mlm import MaskedLanguageModelling
+from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
+from bert_cli.run.prepare import Prepared
+from bert_cli.train.optim import adamw, names
+from bert_cli.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the engine takes."""
+
+    model: Any
+    objective: Objective
+    groups: list[ParamGroup]
+    optimizer: Any
+    plan: Plan
+    schedule: Schedule
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names in the optimizer's order."""
+        return names(self.groups)
+
+
+def takes_type_ids(model: Any, tokenizer: Any) -> bool:
+    """Whether tokenizer and model agree on segment ids (RoBERTa-like models have one segment only)."""
+    return (
+        "token_type_ids" in tokenizer.model_input_names
+        and getattr(model.config, "type_vocab_size", 0) >= 2
+        and "token_type_ids" in inspect.signature(model.forward).parameters
+    )
+
+
+def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
+    """The model with the head that the task needs, new weights drawn from the recipe's seed."""
+    recipe, task = prepared.recipe, prepared.task
+    if prepared.located is None:
+        model = new_model(
+            dict(recipe.model.config),
+            auto_class=MaskedLanguageModelling.auto_class,
+            vocab_size=len(prepared.tokenizer),
+            pad_token_id=prepared.tokenizer.pad_token_id,
+            seed=recipe.train.seed,
+        )
+    else:
+        problem = PROBLEM_TYPES.get(task.objective)
+        names = prepared.labels if problem != "regression" else ("score",)
+        model = load_model(
+            prepared.located,
+            auto_class=SequenceObjective.auto_class if problem else MaskedLanguageModelling.auto_class,
+            labels=names,
+            problem_type=problem,
+            reset_head=recipe.model.reset_head if reset_head is None else reset_head,
+            dropout=recipe.model.dropout,
+            attention=recipe.model.attention,
+            seed=recipe.train.seed,
+        )
+    check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
+    return model
+
+
+def build_objective(prepared: Prepared, model: Any) -> Objective:
+    """The task's objective with the recipe's settings."""
+    recipe, task, tokenizer = prepared.recipe, prepared.task, prepared.tokenizer
+    types = takes_type_ids(model, tokenizer)
+    if task.objective == MaskedLanguageModelling.name:
+        return MaskedLanguageModelling(
+            pad_token_id=tokenizer.pad_token_id,
+            mask_token_id=tokenizer.mask_token_id,
+            special_ids=tokenizer.all_special_ids,
+            vocab_size=len(tokenizer),
+            takes_type_ids=types,
+            rate=recipe.train.mask_rate,
+            seed=recipe.train.seed,
+        )
+    train = prepared.store.splits.get("train")
+    return SequenceObjective(
+        task.objective,
+        pad_token_id=tokenizer.pad_token_id,
+        takes_type_ids=types,
+        label_smoothing=recipe.train.label_smoothing,
+        class_weights=None if train is None else _class_weights(prepared, train),
+        threshold_metric=recipe.eval.metric or task.primary,
+    )
+
+
+def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
+    wanted, labels = prepared.recipe.train.class_weights, prepared.labels
+    if wanted == "none":
+        return None
+    if labels is None:
+        raise UsageError("U030", "a regression has no classes to weigh", key="train.class_weights", found=str(wanted), help="leave it out")
+    if not isinstance(wanted, str):
+        if len(wanted) != len(labels):
+            raise UsageError(
+                "U031",
+                "there must be one weight for each class",
+                key="train.class_weights",
+                found=f"{len(wanted)} weights",
+                allowed=f"{len(labels)}: {', '.join(labels[:8])}",
+                help="train.class_weights=balanced",
+            )
+        return list(wanted)
+    assert train.targets is not None
+    if train.targets.ndim == 2:
+        positive = np.maximum(train.targets.sum(axis=0), 1.0)
+        return [float(weight) for weight in (len(train) - positive) / positive]
+    count = np.maximum(np.bincount(train.targets, minlength=len(labels)), 1)
+    return [float(weight) for weight in len(train) / (len(labels) * count)]
+
+
+def build(prepared: Prepared) -> Built:
+    """Everything the engine takes, nothing trained yet."""
+    recipe = prepared.recipe
+    train = prepared.store.splits["train"]
+    model = build_model(prepared)
+    objective = build_objective(prepared, model)
+    freeze(model, recipe.model.freeze)
+    parameter_groups = groups(model, layer_decay=recipe.train.layer_decay)
+    optimizer = adamw(
+        parameter_groups,
+        weight_decay=recipe.train.weight_decay,
+        beta1=recipe.train.beta1,
+        beta2=recipe.train.beta2,
+        eps=recipe.train.eps,
+    )
+    steps = total_steps(len(train), recipe.train.batch_size, epochs=recipe.train.epochs, steps=recipe.train.steps)
+    plan = Plan(train.lengths, recipe.train.batch_size, steps, recipe.train.seed, recipe.train.micro_batch_tokens)
+    schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)
+    return Built(model, objective, parameter_groups, optimizer, plan, schedule)

@@ -1,0 +1,149 @@
+"""What a run would do, found out without leaving anything behind.
+
+Data and model are read as in a real run; two steps are computed to measure time and memory, on a model that is thrown away.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from bert_cli.env import Runtime
+from bert_cli.objectives.base import Trainee
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run.build import Built, build
+from bert_cli.run.finetune import make_scorer, prepare
+from bert_cli.run.prepare import Prepared
+from bert_cli.train.engine import train
+
+MEASURED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The resolved plan of a run.
+
+    Attributes:
+        splits: rows, tokens, truncation and class counts of each split.
+        plan: steps, batches, padding with and without length-sorted micro-batches.
+        cost: seconds a step, estimated seconds of all steps, peak memory in MB.
+    """
+
+    task: str
+    model: str
+    columns: dict[str, str]
+    labels: list[str] | None
+    splits: dict[str, dict[str, Any]]
+    plan: dict[str, Any]
+    cost: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return dict(vars(self))
+
+
+def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None] = lambda _: None) -> DryRun:
+    """Find out what the recipe would do."""
+    prepared = prepare(recipe, offline=offline, note=note, keep=False)
+    make_scorer(prepared)
+    built = build(prepared)
+    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+    return DryRun(
+        task=prepared.task.name,
+        model=recipe.model.name or f"{recipe.model.config.get('model_type', 'bert')} from scratch",
+        columns=prepared.store.facts["columns"],
+        labels=list(prepared.labels) if prepared.labels else None,
+        splits={name: _split(prepared, name) for name in sorted(prepared.store.splits)},
+        plan=_plan(recipe, built),
+        cost=_measure(prepared, built, runtime),
+    )
+
+
+def _split(prepared: Prepared, name: str) -> dict[str, Any]:
+    store = prepared.store.splits[name]
+    facts: dict[str, Any] = {
+        "origin": store.facts["origin"],
+        "rows": len(store),
+        "mean_tokens": round(float(store.lengths.mean()), 1),
+        "longest": int(store.lengths.max()),
+        "truncated": store.facts["truncated"],
+        "lost_tokens": store.facts["lost_tokens"],
+        "empty_texts": store.facts["empty_texts"],
+    }
+    if store.targets is not None and prepared.labels:
+        counts = store.targets.sum(axis=0) if store.targets.ndim == 2 else np.bincount(store.targets, minlength=len(prepared.labels))
+        facts["classes"] = {label: int(count) for label, count in zip(prepared.labels, counts, strict=True)}
+    return facts
+
+
+def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
+    """Padding as (computed ÷ real) tokens, over up to 200 steps of the plan."""
+    plan = built.plan
+    real = sorted_tokens = padded = passes = 0
+    seen = range(min(200, plan.total_steps))
+    for step in seen:
+        lengths = plan.lengths[plan.rows(step)]
+        real += int(lengths.sum())
+        padded += int(lengths.max()) * len(lengths)
+        for rows in plan.step(step).micro_batches:
+            sorted_tokens += int(plan.lengths[rows].max()) * len(rows)
+            passes += 1
+    return {
+        "steps": plan.total_steps,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "warmup_steps": built.schedule.warmup_steps,
+        "batch_size": plan.batch_size,
+        "micro_batches_per_step": round(passes / len(seen), 2),
+        "padding": {
+            "to_max_length": round(recipe.data.max_length * plan.batch_size * len(seen) / real, 2),
+            "to_longest_of_batch": round(padded / real, 2),
+            "here": round(sorted_tokens / real, 2),
+        },
+        "parameters": sum(p.numel() for p in built.model.parameters()),
+        "trainable": sum(p.numel() for p in built.model.parameters() if p.requires_grad),
+    }
+
+
+def _measure(prepared: Prepared, built: Built, runtime: Runtime) -> dict[str, Any]:
+    trainee, optimizer = runtime.prepare(Trainee(built.model, built.objective), built.optimizer)
+    trainee.train()
+    steps = train(
+        trainee,
+        optimizer,
+        objective=built.objective,
+        store=prepared.store.splits["train"],
+        plan=built.plan,
+        schedule=built.schedule,
+        runtime=runtime,
+        max_grad_norm=prepared.recipe.train.max_grad_norm,
+    )
+    began = time.perf_counter()
+    records = list(islice(steps, MEASURED_STEPS))
+    # The first step allocates and tunes; the later ones are what a run consists of.
+    usual = [record.seconds for record in records[1:]] or [records[0].seconds]
+    step = sum(usual) / len(usual)
+    cost: dict[str, Any] = {
+        "device": runtime.device_type,
+        "precision": f"{runtime.precision.name}: {runtime.precision.reason}",
+        "seconds_per_step": round(step, 4),
+        "training_seconds": round(step * built.plan.total_steps, 1),
+        "measured_in_seconds": round(time.perf_counter() - began, 2),
+        "peak_memory_mb": _peak_mb(),
+    }
+    if runtime.device_type == "cuda":
+        import torch
+
+        cost["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
+    return cost
+
+
+def _peak_mb() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak / 1e3)

@@ -1,0 +1,167 @@
+"""The verbs `finetune` and `pretrain` as functions: one road, two ways to prepare.
+
+Nothing is created on disk before recipe, model, data and labels have been found right. Returns what was reached; prints
+nothing itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bert_cli.env import Runtime
+from bert_cli.errors import ModelError, UsageError
+from bert_cli.metrics import Scorer
+from bert_cli.recipe.load import dump_recipe, recipe_hash
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run import rundir
+from bert_cli.run.build import build
+from bert_cli.run.fit import Fit, Result, TrainState
+from bert_cli.run.prepare import Prepared, prepare_corpus, prepare_sequence, require_task
+from bert_cli.run.rundir import RunDir
+from bert_cli.track import Tracker, check_trackers, forget_after
+from bert_cli.train import checkpoint
+
+Note = Callable[[str], None]
+
+# These may differ between a checkpoint and the run that goes on from it: they change no step.
+_MAY_DIFFER = ("run.", "dist.", "data.source", "eval.batch_tokens")
+
+
+def prepare(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True) -> Prepared:
+    """Find model and data and tokenise them, for training; without `keep` nothing stays in the cache."""
+    if require_task(recipe).objective == "fill-mask":
+        return prepare_corpus(recipe, offline=offline, note=note, keep=keep)
+    return prepare_sequence(recipe, offline=offline, note=note, keep=keep)
+
+
+def finetune(
+    recipe: Recipe, *, offline: bool = False, overwrite: bool = False, quiet: bool = False, note: Note = lambda _: None
+) -> Result:
+    """Train a recipe to the end, from the start or from a checkpoint.
+
+    Raises:
+        BertctlError: any of the tree; the exit code says which kind.
+    """
+    task = require_task(recipe)
+    model = recipe.model.name or str(recipe.model.config.get("model_type", "scratch"))
+    run = rundir.choose(recipe, fallback=rundir.default_out(task.name, model), overwrite=overwrite)
+    check_trackers(recipe.run.trackers)
+    if recipe.run.resume != "never" and not overwrite and (finished := _finished(recipe, run)):
+        note(f"{run.path} is finished already")
+        return finished
+    resume_from = None if overwrite else _checkpoint(recipe, run, note=note)
+    prepared = prepare(recipe, offline=offline, note=note)
+    scorer = make_scorer(prepared)
+    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+    built = build(prepared)
+    lock = rundir.lock_facts(
+        recipe_hash(recipe),
+        runtime,
+        fingerprints=prepared.store.facts["fingerprints"],
+        model=_model_facts(prepared),
+    )
+    rundir.create(run, dump_recipe(recipe), lock, overwrite=overwrite)
+    note(f"run folder {run.path}  ·  {runtime.device_type}, {runtime.precision.name} ({runtime.precision.reason})")
+    forget_after(run.metrics, int(resume_from.name.removeprefix("step-")) if resume_from else 0)
+    with (
+        rundir.recorded(run),
+        Tracker(
+            run.metrics,
+            total_steps=built.plan.total_steps,
+            log_every=recipe.run.log_every,
+            trackers=recipe.run.trackers,
+            folder=run.path,
+            settings=recipe.model_dump(mode="json"),
+            quiet=quiet,
+        ) as tracker,
+    ):
+        fit = Fit(prepared, run=run, runtime=runtime, tracker=tracker, scorer=scorer)
+        result = fit.run(built, resume_from=resume_from)
+        tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
+    run.write_status("done", exit_code=0, result=result.as_dict())
+    return result
+
+
+def _scorer(prepared: Prepared) -> Scorer:
+    recipe, task = prepared.recipe, prepared.task
+    wanted = [*task.metrics, *recipe.eval.metrics]
+    if recipe.eval.metric is not None and recipe.eval.metric not in wanted:
+        wanted.append(recipe.eval.metric)
+    return Scorer(
+        tuple(dict.fromkeys(wanted)), task.objective, labels=prepared.labels, allow_code=recipe.eval.allow_code
+    )
+
+
+def _model_facts(prepared: Prepared) -> dict[str, object]:
+    located = prepared.located
+    if located is None:
+        return {"from": "scratch", "config": dict(prepared.recipe.model.config)}
+    weights = sorted(located.folder.glob("*.safetensors"))
+    from bert_cli.files import digest
+
+    return {"from": located.hub_id or "folder", "revision": located.revision, "sha256": {w.name: digest(w) for w in weights}}
+
+
+def _finished(recipe: Recipe, run: RunDir) -> Result | None:
+    status = run.read_status()
+    if status.get("state") != "done" or not run.best.is_dir():
+        return None
+    _same_recipe(recipe, run)
+    newest, _ = checkpoint.newest(run.checkpoints)
+    if newest is None:
+        return None
+    state = TrainState.from_json(json.loads((newest / "state.json").read_text(encoding="utf-8")))
+    return Result(run, state, status["result"]["metric"])
+
+
+def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
+    """The checkpoint to go on from; None to start afresh."""
+    wanted = recipe.run.resume
+    if wanted == "never":
+        return None
+    if wanted == "auto":
+        found, rejected = checkpoint.newest(run.checkpoints)
+        for sentence in rejected:
+            note(sentence)
+        if found is None:
+            note(f"no checkpoint in {run.path}; starting afresh")
+            return None
+    else:
+        found = Path(wanted).expanduser()
+        if not found.is_dir():
+            raise ModelError("C010", f"there is no checkpoint '{found}'", key="run.resume", found=wanted, help="--resume auto")
+    _same_recipe(recipe, run)
+    note(f"going on from {found}")
+    return found
+
+
+def _same_recipe(recipe: Recipe, run: RunDir) -> None:
+    from bert_cli.recipe.load import load_recipe
+
+    if not run.recipe.is_file():
+        return
+    old, new = _flat(load_recipe(str(run.recipe)).recipe), _flat(recipe)
+    changed = [key for key in new if old.get(key) != new[key] and not key.startswith(_MAY_DIFFER)]
+    if changed:
+        shown = ", ".join(f"{key}: {old.get(key)} → {new[key]}" for key in changed[:4])
+        raise UsageError(
+            "U023",
+            "the recipe has changed since this run began",
+            where=str(run.recipe),
+            key=changed[0],
+            found=shown,
+            allowed="the recipe of the run; run.* and dist.* may differ",
+            help="give the old values, or start afresh with --overwrite or another --out",
+        )
+
+
+def _flat(recipe: Recipe) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in recipe.model_dump().items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return flat

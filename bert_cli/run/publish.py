@@ -1,0 +1,123 @@
+"""The published model: a plain Hugging Face folder that needs nothing of bertctl to be used.
+
+Beside weights, configuration and tokenizer it holds `bertctl.json` (what `eval` and `predict` must know: task, columns,
+length, threshold, precision, scores) and a model card. It appears in one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bert_cli import card
+from bert_cli.env import Runtime, cpu_name, versions
+from bert_cli.errors import ModelError
+from bert_cli.objectives.sequence import PROBLEM_TYPES
+from bert_cli.run.prepare import Prepared
+from bert_cli.run.rundir import RunDir, drafted
+
+if TYPE_CHECKING:
+    from bert_cli.run.build import Built
+    from bert_cli.run.fit import Best, TrainState
+
+FACTS = "bertctl.json"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What travels with a published model.
+
+    Attributes:
+        columns: role -> column of the training data.
+        max_length: longest sequence in tokens; batch_tokens: the size of scoring batches.
+        threshold: probability from which a label counts (multi-label).
+        scores: split -> metric -> value, as recorded when this model was the best.
+    """
+
+    task: str
+    objective: str
+    columns: dict[str, str]
+    max_length: int
+    batch_tokens: int
+    precision: str
+    threshold: float = 0.5
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelFacts | None:
+        """The facts in a model folder, or None where bertctl did not write it.
+
+        Raises:
+            ModelError: the file is damaged (L040).
+        """
+        file = folder / FACTS
+        if not file.is_file():
+            return None
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ModelError("L040", f"{FACTS} cannot be read: {error}", where=str(file), help="copy the model again") from error
+
+
+def publish_best(
+    prepared: Prepared, built: Built, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime
+) -> None:
+    """Write `best/` from the model as it is now, which must be that of the best step."""
+    recipe, task = prepared.recipe, prepared.task
+    facts = ModelFacts(
+        task=task.name,
+        objective=task.objective,
+        columns=dict(prepared.store.facts["columns"]),
+        max_length=recipe.data.max_length,
+        batch_tokens=recipe.eval.batch_tokens,
+        precision=runtime.precision.name,
+        threshold=best.threshold,
+        scores=best.scores,
+    )
+    with drafted(run.best) as draft:
+        built.model.save_pretrained(str(draft))
+        prepared.tokenizer.save_pretrained(str(draft))
+        (draft / FACTS).write_text(json.dumps(vars(facts), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
+        (draft / "README.md").write_text(text, encoding="utf-8")
+
+
+def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime) -> card.CardFacts:
+    recipe, task, located = prepared.recipe, prepared.task, prepared.located
+    splits = prepared.store.splits
+    base = None
+    if located is not None:
+        base = card.Origin(located.hub_id or str(located.folder), located.hub_id is not None, revision=located.revision)
+    if recipe.data.source is None and "BERTCTL_DATA" not in os.environ and task.hub is not None:
+        data = card.Origin(task.hub.path, True, config=task.hub.config)
+    else:
+        data = card.Origin(recipe.data.source or os.environ.get("BERTCTL_DATA", task.name), False)
+    settings: Mapping[str, Any] = {**recipe.train.model_dump(), "max_length": recipe.data.max_length}
+    if task.objective in PROBLEM_TYPES:
+        settings = {name: value for name, value in settings.items() if name != "mask_rate"}
+    gpu = runtime.device_type == "cuda"
+    return card.CardFacts(
+        name=run.path.name,
+        task=task.name,
+        objective=task.objective,
+        base=base,
+        data=data,
+        language=task.language,
+        labels=prepared.labels or (),
+        pairs="text_pair" in prepared.store.facts["columns"],
+        threshold=best.threshold if task.objective == "multi-label-classification" else None,
+        splits=tuple(card.SplitScores(name, len(splits[name]), scores) for name, scores in best.scores.items()),
+        selected_by=(recipe.eval.metric or task.primary, next(iter(best.scores))),
+        steps=best.step,
+        seed=recipe.train.seed,
+        precision=runtime.precision.name,
+        hardware="GPU" if gpu else f"CPU, {os.cpu_count()} cores ({cpu_name()})",
+        train_examples=len(splits["train"]),
+        fingerprint=prepared.store.facts["fingerprints"].get("train"),
+        hyperparameters=settings,
+        versions=versions(),
+    )

@@ -1,0 +1,48 @@
+"""Requests to stop, noticed between steps.
+
+A handler only notes the signal's name; the loop reads it where model and optimizer agree. A second Ctrl-C ends at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+
+@dataclass
+class Request:
+    """The first signal received, or an empty string."""
+
+    received: str = ""
+
+
+@contextmanager
+def watched() -> Iterator[Request]:
+    """Note SIGINT, SIGTERM and SIGUSR1 inside the block; handlers are put back afterwards.
+
+    Outside the main thread nothing is watched: Python delivers signals there alone.
+    """
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if request.received and name == "SIGINT":
+            raise KeyboardInterrupt
+        request.received = request.received or name
+
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

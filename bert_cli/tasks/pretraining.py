@@ -1,0 +1,18 @@
+"""Pretraining tasks: learning from raw text."""
+
+from __future__ import annotations
+
+from bert_cli.tasks.base import Task
+
+TASKS = (
+    Task(
+        name="fill-mask",
+        objective="fill-mask",
+        summary="Masked language modelling on plain text, from scratch or continued.",
+        splits={"train": ("train",), "validation": ("validation",)},
+        columns={},
+        metrics=("loss", "perplexity", "accuracy"),
+        primary="loss",
+        language=None,
+    ),
+)
