@@ -22,7 +22,6 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 _SEPARATOR = re.compile(r"[/\\]")
 _HUB = "https://huggingface.co"
-
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
 
 HYPERPARAMETERS = {
@@ -255,9 +254,9 @@ def _use(facts: CardFacts) -> str:
     model = json.dumps(printable(facts.name), ensure_ascii=False)
     argument = {"multi-label-classification": ", top_k=None", "text-regression": ', function_to_apply="none"'}
     example = '{"text": "…", "text_pair": "…"}' if facts.pairs else '"…"'
+    variable = "classify"
     if facts.objective == "fill-mask":
-        example = 'f"… {fill.tokenizer.mask_token} …"'
-    variable = "fill" if facts.objective == "fill-mask" else "classify"
+        variable, example = "fill", 'f"… {fill.tokenizer.mask_token} …"'
     load = f'{variable} = pipeline("{_pipeline(facts)}", model={model}{argument.get(facts.objective, "")})'
     python = f"```python\nfrom transformers import pipeline\n\n{load}\nprint({variable}({example}))\n```"
     if facts.objective == "fill-mask":

@@ -19,9 +19,9 @@ from bert_cli.errors import DataError, UsageError, listing
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
-# Stems that serve a split when the task's own are absent; those of one split stand for the same thing.
+# Stems that mean the same, so two files with stems of one row are one too many.
 _USUAL_STEMS = {
-    "train": ("train",),
+    "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev", "eval"),
     "test": ("test",),
 }
@@ -156,9 +156,9 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
 
 def _tiers(task: Task, split: str) -> tuple[tuple[str, ...], ...]:
     """Groups of stems; a later group counts only where no file has a stem of an earlier one."""
-    own = tuple(task.splits.get(split, ()))
-    usual = tuple(stem for stem in _USUAL_STEMS.get(split, (split,)) if stem not in own)
-    return (*((stem,) for stem in own), usual)
+    usual = _USUAL_STEMS.get(split, (split,))
+    tiers = [usual if stem in usual else (stem,) for stem in (*task.splits.get(split, ()), *usual)]
+    return tuple(dict.fromkeys(tiers))
 
 
 def _descend(root: Path, name: str) -> Path | None:
@@ -203,7 +203,7 @@ def _task_hub(task: Task, data: DataSection, *, offline: bool) -> dict[str, Sour
     if offline:
         require_cached(task.hub.path)
     hub = HubSplit(task.hub.path, task.hub.config, "", offline=offline)
-    names = dict.fromkeys(task.splits)
+    names = dict.fromkeys(split for split in task.splits if not task.hub.splits or split in task.hub.splits)
     if data.validation != "auto" and not data.validation.endswith("%"):
         names[data.validation] = None
     return {split: Source(split, hub=replace(hub, split=task.hub.splits.get(split, split))) for split in names}

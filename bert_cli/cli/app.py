@@ -1,0 +1,72 @@
+"""The command tree and its one exit.
+
+Command modules import nothing heavy until a body runs, so `--help` costs a tenth of a second. Every known mistake ends with
+its message on stderr and its exit code; anything else is a bug and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bert_cli import __version__
+from bert_cli.cli import doctor, evaluate, predict, recipe, task, train
+from bert_cli.errors import BertctlError
+
+app = typer.Typer(
+    name="bertctl",
+    help="Pretrain, fine-tune, measure and ship encoders: BERT, RoBERTa, ELECTRA, DeBERTa, ModernBERT.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("pretrain")(train.pretrain)
+app.command("finetune")(train.finetune)
+app.command("eval")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(recipe.app, name="recipe", help="List, show, copy, check and compare recipes.")
+app.add_typer(task.app, name="task", help="List and show the tasks known by name.")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"bertctl {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code (see the table in the README)."""
+    try:
+        app(args=list(arguments), prog_name="bertctl")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BertctlError as error:
+        sys.stderr.write(error.render() + "\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`): nothing is left to say, and the interpreter must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("error[B001]: this is a bug of bertctl, not of your input; please report it with the lines above\n")
+        return 1
+    return 0

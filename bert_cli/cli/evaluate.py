@@ -1,0 +1,82 @@
+"""`bertctl eval`: a model's scores on a labelled split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bert_cli.cli.console import note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from bert_cli.run.evaluate import Evaluation
+
+
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="Run folder, model folder or hub id.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Any recipe keys.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Default: the run's own.", show_default=False)] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: the run's own.", show_default=False)] = None,
+    split: Annotated[str, typer.Option("--split", help="Which split to score.")] = "validation",
+    labels: Annotated[str | None, typer.Option("--labels", help="Names of a model's outputs in order, where it has only LABEL_0 …: negative,positive", show_default=False)] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's own.", show_default=False)] = None,
+    fail_under: Annotated[list[str] | None, typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit 6 below this score; may be repeated.", show_default=False)] = None,
+    predictions: Annotated[Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")] = False,
+) -> None:
+    """Score a run's best model, or any model, on a labelled split.
+
+    bertctl eval runs/sst2-bert-base-uncased --fail-under accuracy=0.9
+    """
+    from bert_cli.run import evaluate as work
+
+    found = work.evaluate(
+        target,
+        task=task,
+        data=data,
+        split=split,
+        labels=None if labels is None else tuple(name.strip() for name in labels.split(",")),
+        precision=precision,
+        overrides=tuple(overrides or ()),
+        offline=offline,
+        write_to=predictions,
+        note=note,
+    )
+    if as_json:
+        print_json(_finite(found.as_dict()))
+    else:
+        _show(found)
+    work.check_gates(found.scores, fail_under or [])
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _show(found: Evaluation) -> None:
+    threshold = "" if found.threshold is None else f"  ·  threshold {found.threshold:g}"
+    say(f"{found.model}  ·  {found.task} {found.split} ({found.origin}, {found.n} examples)  ·  {found.precision}{threshold}")
+    say("")
+    print_table([(name, f"{value:.4f}") for name, value in found.scores.items()])
+    classes = found.report.get("classes")
+    if classes:
+        say("")
+        columns = ("precision", "recall", "f1", "support")
+        print_table(
+            [(row["label"], *(f"{row[c]:.4f}" if c != "support" else row[c] for c in columns)) for row in classes],
+            ("class", *columns),
+        )
+    matrix = found.report.get("confusion_matrix")
+    if matrix and found.labels and len(found.labels) <= 12:
+        say("")
+        say("rows: gold, columns: predicted")
+        print_table([(name, *row) for name, row in zip(found.labels, matrix, strict=True)], ("", *found.labels))
+    if found.predictions is not None:
+        say("")
+        say(f"predictions: {found.predictions}")

@@ -1,0 +1,227 @@
+"""`bertctl finetune` and `bertctl pretrain`: the same flags, the same road, another kind of data."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bert_cli.cli.console import note, print_json, print_table, say
+from bert_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bert_cli.recipe.load import Loaded
+    from bert_cli.run.dryrun import DryRun
+    from bert_cli.run.fit import Result
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="A recipe file or shipped recipe, and any recipe keys.", show_default=False),
+]
+TaskName = Annotated[str | None, typer.Option("--task", "-t", help="A name of `bertctl task ls`.", show_default=False)]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Hub id, model folder or run folder.", show_default=False)]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: BERTCTL_DATA, else the hub.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/TASK-MODEL.", show_default=False)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Root of all randomness.", show_default=False)]
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training split.", show_default=False)]
+Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.", show_default=False)]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples per step, over all devices.", show_default=False)]
+MaxLength = Annotated[int | None, typer.Option("--max-length", help="Longest sequence, tokens.", show_default=False)]
+PrecisionName = Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16.", show_default=False)]
+Resume = Annotated[str | None, typer.Option("--resume", help="never, auto or a checkpoint's path.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what the run folder holds.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="Only the first N examples of each split.", show_default=False)]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network; fail at once if something is missing.")]
+AllowBin = Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights; they are converted once.")]
+DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what the run would do, then leave nothing behind.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every recipe key with its value and origin, and stop.")]
+Json = Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def finetune(
+    words: Words = None,
+    task: TaskName = None,
+    model: Model = None,
+    data: Data = None,
+    out: Out = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    lr: Rate = None,
+    batch_size: BatchSize = None,
+    max_length: MaxLength = None,
+    precision: PrecisionName = None,
+    resume: Resume = None,
+    overwrite: Overwrite = False,
+    limit: Limit = None,
+    offline: Offline = False,
+    allow_bin: AllowBin = False,
+    dry_run: DryRunFlag = False,
+    print_config: PrintConfig = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune an encoder on a task, and publish the best model as a plain Hugging Face folder.
+
+    bertctl finetune --task sst2 --model google-bert/bert-base-uncased
+    """
+    _train("finetune", dict(locals()))
+
+
+def pretrain(
+    words: Words = None,
+    task: TaskName = None,
+    model: Model = None,
+    data: Data = None,
+    out: Out = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    lr: Rate = None,
+    batch_size: BatchSize = None,
+    max_length: MaxLength = None,
+    precision: PrecisionName = None,
+    resume: Resume = None,
+    overwrite: Overwrite = False,
+    limit: Limit = None,
+    offline: Offline = False,
+    allow_bin: AllowBin = False,
+    dry_run: DryRunFlag = False,
+    print_config: PrintConfig = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an encoder by masked language modelling on plain text, from scratch or continued.
+
+    bertctl pretrain --data corpus.txt --model google-bert/bert-base-uncased
+    """
+    _train("pretrain", dict(locals()))
+
+
+def _train(verb: str, given: dict[str, Any]) -> None:
+    loaded = _load(verb, given)
+    if given["print_config"]:
+        _show_config(loaded, as_json=given["as_json"])
+        return
+    if given["offline"]:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if given["dry_run"]:
+        from bert_cli.run.dryrun import dry_run
+
+        _show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
+        return
+    from bert_cli.run.finetune import finetune as fit
+
+    began = time.perf_counter()
+    silent = given["quiet"]
+    result = fit(
+        loaded.recipe,
+        offline=given["offline"],
+        overwrite=given["overwrite"],
+        quiet=silent,
+        note=(lambda _: None) if silent else note,
+    )
+    _show_result(result, seconds=time.perf_counter() - began, as_json=given["as_json"])
+
+
+def _load(verb: str, given: dict[str, Any]) -> Loaded:
+    from bert_cli.recipe.load import load_recipe
+
+    words = given["words"] or []
+    recipes = [word for word in words if "=" not in word]
+    if len(recipes) > 1:
+        raise UsageError("U001", "only one recipe can be given", found=" ".join(recipes), help="put what they share into one, with extends:")
+    out = given["out"]
+    task = given["task"]
+    if verb == "pretrain" and task is None and not recipes:
+        task = "fill-mask"
+    flags = {
+        "task": task,
+        "model.name": given["model"],
+        "model.allow_bin": True if given["allow_bin"] else None,
+        "data.source": given["data"],
+        "data.max_length": given["max_length"],
+        "data.limit": given["limit"],
+        "train.seed": given["seed"],
+        "train.epochs": given["epochs"],
+        "train.lr": given["lr"],
+        "train.batch_size": given["batch_size"],
+        "train.precision": given["precision"],
+        "run.out": None if out is None else str(out),
+        "run.resume": given["resume"],
+    }
+    return load_recipe(
+        recipes[0] if recipes else None,
+        task=task,
+        overrides=[word for word in words if "=" in word],
+        flags=flags,
+        verb=verb,
+    )
+
+
+def _show_config(loaded: Loaded, *, as_json: bool) -> None:
+    rows = loaded.rows()
+    if as_json:
+        print_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
+    else:
+        print_table([(key, _shown(value), origin) for key, value, origin in rows], ("key", "value", "origin"))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)
+
+
+def _show_plan(plan: DryRun, *, as_json: bool) -> None:
+    if as_json:
+        print_json(plan.as_dict())
+        return
+    from bert_cli.track import clock
+
+    padding, cost = plan.plan["padding"], plan.cost
+    say(f"task {plan.task}  ·  model {plan.model}")
+    if plan.columns:
+        say("columns  " + ", ".join(f"{role} = {name}" for role, name in plan.columns.items()))
+    names = ("rows", "mean_tokens", "longest", "truncated", "lost_tokens", "empty_texts")
+    say("")
+    print_table(
+        [(name, facts["origin"], *(facts[key] for key in names)) for name, facts in plan.splits.items()],
+        ("split", "file", "rows", "mean tokens", "longest", "truncated", "lost tokens", "empty"),
+    )
+    if plan.labels:
+        say("")
+        splits = list(plan.splits)
+        counts = [[plan.splits[split].get("classes", {}).get(label, 0) for split in splits] for label in plan.labels]
+        print_table([(i, label, *row) for i, (label, row) in enumerate(zip(plan.labels, counts, strict=True))], ("id", "label", *splits))
+    say("")
+    print_table(
+        [
+            ("steps", f"{plan.plan['steps']} of {plan.plan['batch_size']} examples, {plan.plan['steps_per_epoch']} an epoch, {plan.plan['warmup_steps']} warm-up"),
+            ("parameters", f"{plan.plan['parameters'] / 1e6:.1f}M, {plan.plan['trainable'] / 1e6:.1f}M of them trained"),
+            ("padding", f"{padding['here']}x the real tokens here, {padding['to_longest_of_batch']}x padded to the longest of a batch, {padding['to_max_length']}x to max_length"),
+            ("forward passes", f"{plan.plan['micro_batches_per_step']} a step"),
+            ("device", f"{cost['device']}, {cost['precision']}"),
+            ("time", f"{cost['seconds_per_step']:.3f} s a step, about {clock(cost['training_seconds'])} of training steps"),
+            ("memory", f"{cost['peak_memory_mb']} MB at most so far"),
+        ]
+    )
+
+
+def _show_result(result: Result, *, seconds: float, as_json: bool) -> None:
+    if as_json:
+        print_json(result.as_dict())
+        return
+    from bert_cli.track import clock
+
+    facts = result.as_dict()
+    say("")
+    for split, scores in facts["scores"].items():
+        say(f"{split:<24}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    best = f"best of step {facts['best_step']} by {facts['metric']}"
+    say(f"{facts['model']:<24}{best}; {facts['train/examples_per_s']:.0f} examples/s, {clock(seconds)} in all")
+    say(f"next: bertctl eval {facts['run']}  ·  bertctl predict {facts['run']} FILE")
