@@ -1,7 +1,7 @@
 """The machine as one run sees it: device, arithmetic, seeds, versions.
 
-`choose_precision` decides by measurement, not by CPU flags: a processor may offer bf16 instructions that are slower than
-its fp32 ones. Accelerate prepares only model and optimizer; the probe costs about 50 ms and runs once per process.
+`choose_precision` decides by measurement, not by CPU flags: a processor may offer bf16 instructions that are slower
+than its fp32 ones. Accelerate prepares only model and optimizer; the probe costs about 50 ms and runs once per process.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
 
-PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "evaluate", "numpy", "scikit-learn", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "datasets",
+    "evaluate",
+    "numpy",
+    "scikit-learn",
+    "safetensors",
+)
 FASTER = 1.15
 EQUAL = 1e-6
 
@@ -105,7 +114,7 @@ def _fastest(function: Any, x: torch.Tensor, weight: torch.Tensor, rounds: int =
 
 @cache
 def _probe_cpu() -> tuple[float, float, float]:
-    """(speed-up of oneDNN's fp32 route, its relative error, speed-up of bf16) for one linear layer on this processor."""
+    """Speed-up of oneDNN's fp32 route, its relative error, and speed-up of bf16, for one linear layer here."""
     import torch
     from torch.nn.functional import linear
 
@@ -146,9 +155,13 @@ def choose_precision(requested: str = "auto", device: str = "cpu") -> Precision:
     if requested != "auto":
         return Precision(requested, "asked for", onednn=onednn)
     if half_speedup >= FASTER * fp32_speed:
-        return Precision("bf16", f"bf16 products run {half_speedup / fp32_speed:.1f}x as fast as fp32 here", onednn=onednn)
+        return Precision(
+            "bf16", f"bf16 products run {half_speedup / fp32_speed:.1f}x as fast as fp32 here", onednn=onednn
+        )
     route = f", {speedup:.1f}x through oneDNN" if onednn else ""
-    return Precision("fp32", f"bf16 products run {half_speedup / fp32_speed:.1f}x as fast as fp32 here{route}", onednn=onednn)
+    return Precision(
+        "fp32", f"bf16 products run {half_speedup / fp32_speed:.1f}x as fast as fp32 here{route}", onednn=onednn
+    )
 
 
 def choose_device(requested: str = "auto") -> str:
@@ -163,7 +176,12 @@ def choose_device(requested: str = "auto") -> str:
 
     if requested == "cuda" and not torch.cuda.is_available():
         raise ResourceError(
-            "P001", "no GPU is visible to torch", key="dist.device", found="cuda", allowed=["auto", "cpu"], help="bertctl doctor"
+            "P001",
+            "no GPU is visible to torch",
+            key="dist.device",
+            found="cuda",
+            allowed=["auto", "cpu"],
+            help="bertctl doctor",
         )
     if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -179,10 +197,10 @@ class Runtime:
         self.device_type = choose_device(device)
         self.precision = choose_precision(precision, self.device_type)
         torch.set_float32_matmul_precision("medium" if self.precision.onednn else "highest")
-        self._accelerator: Accelerator | None = None
+        self._accelerator: Any = None
 
     @property
-    def accelerator(self) -> Accelerator:
+    def accelerator(self) -> Any:
         """Made on first use: scoring and prediction never need it."""
         if self._accelerator is None:
             from accelerate import Accelerator
@@ -198,7 +216,8 @@ class Runtime:
 
     def prepare(self, module: Any, optimizer: Any) -> tuple[Any, Any]:
         """Model and optimizer, placed on the device."""
-        return self.accelerator.prepare(module, optimizer)  # type: ignore[return-value]
+        module, optimizer = self.accelerator.prepare(module, optimizer)
+        return module, optimizer
 
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients of one micro-batch, added to those already there."""

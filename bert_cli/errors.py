@@ -88,7 +88,9 @@ class BertctlError(Exception):
         if self.allowed is not None:
             allowed = self.allowed if isinstance(self.allowed, str) else listing(self.allowed)
             meant = self.suggestion()
-            lines.append(f"  allowed: {printable(allowed, 400)}" + (f" (did you mean '{printable(meant)}'?)" if meant else ""))
+            lines.append(
+                f"  allowed: {printable(allowed, 400)}" + (f" (did you mean '{printable(meant)}'?)" if meant else "")
+            )
         if self.help:
             lines.append(f"  help: {printable(self.help, 400)}")
         return "\n".join(lines)

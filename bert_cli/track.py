@@ -1,8 +1,8 @@
 """Records of a run -> terminal, `metrics.jsonl`, and any tracker that accelerate knows.
 
-`metrics.jsonl` has one object a line: step, epoch and values named `train/…` or `SPLIT/…`; it is the truth, and the others
-are views of it. Rates count training steps only. On a terminal a live line shows progress; elsewhere a line every few
-seconds does.
+`metrics.jsonl` has one object a line: step, epoch and values named `train/…` or `SPLIT/…`; it is the truth, and the
+others are views of it. Rates count training steps only. On a terminal a live line shows progress; elsewhere a line
+every few seconds does.
 """
 
 from __future__ import annotations
@@ -24,16 +24,26 @@ LINE_SECONDS = 10.0
 class Record(Protocol):
     """What the engine yields; see `bert_cli.train.engine.StepRecord`."""
 
-    step: int
-    epoch: float
-    losses: dict[str, float]
-    loss: float
-    lr: float
-    grad_norm: float
-    examples: int
-    tokens: int
-    padded_tokens: int
-    seconds: float
+    @property
+    def step(self) -> int: ...
+    @property
+    def epoch(self) -> float: ...
+    @property
+    def losses(self) -> dict[str, float]: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def grad_norm(self) -> float: ...
+    @property
+    def examples(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def padded_tokens(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 class Tracker:
@@ -73,7 +83,9 @@ class Tracker:
     def __enter__(self) -> Tracker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._display is not None:
             self._display.close()
         self._file.close()
@@ -119,7 +131,12 @@ class Tracker:
     def write(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """One line of `metrics.jsonl`; a value that is not finite becomes null."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        line = {"step": step, "epoch": round(epoch, 6), "seconds": round(time.perf_counter() - self._began, 3), **finite}
+        line = {
+            "step": step,
+            "epoch": round(epoch, 6),
+            "seconds": round(time.perf_counter() - self._began, 3),
+            **finite,
+        }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for other in self._others:
@@ -255,11 +272,21 @@ def check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise UsageError(
-                "U040", f"there is no tracker '{name}'", key="run.trackers", found=name, allowed=known, help="metrics.jsonl is always written"
+                "U040",
+                f"there is no tracker '{name}'",
+                key="run.trackers",
+                found=name,
+                allowed=known,
+                help="metrics.jsonl is always written",
             )
         if name not in installed:
             raise UsageError(
-                "U041", f"the tracker '{name}' is not installed", key="run.trackers", found=name, allowed=installed or "none", help=f"pip install {name}"
+                "U041",
+                f"the tracker '{name}' is not installed",
+                key="run.trackers",
+                found=name,
+                allowed=installed or "none",
+                help=f"pip install {name}",
             )
 
 
@@ -269,7 +296,9 @@ def _accelerate_tracker(name: str, folder: Path, settings: Mapping[str, Any]) ->
 
     PartialState()
     kind = LOGGER_TYPE_TO_CLASS[name]
-    tracker = kind(folder.name, logging_dir=str(folder / name)) if kind.requires_logging_directory else kind(folder.name)
+    tracker = (
+        kind(folder.name, logging_dir=str(folder / name)) if kind.requires_logging_directory else kind(folder.name)
+    )
     if hasattr(tracker, "start"):
         tracker.start()
     tracker.store_init_configuration({key: value for key, value in settings.items() if value is not None})

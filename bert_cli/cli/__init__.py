@@ -1,4 +1,7 @@
-"""The command line: parse, call, print. Nothing here imports torch, transformers, datasets or pydantic until a command runs."""
+"""The command line: parse, call, print.
+
+Nothing here imports torch, transformers, datasets or pydantic until a command runs.
+"""
 
 from __future__ import annotations
 

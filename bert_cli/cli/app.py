@@ -1,7 +1,7 @@
 """The command tree and its one exit.
 
-Command modules import nothing heavy until a body runs, so `--help` costs a tenth of a second. Every known mistake ends with
-its message on stderr and its exit code; anything else is a bug and says so.
+Command modules import nothing heavy until a body runs, so `--help` costs a tenth of a second. Every known mistake ends
+with its message on stderr and its exit code; anything else is a bug and says so.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
         return 141
     except Exception:
         traceback.print_exc()
-        sys.stderr.write("error[B001]: this is a bug of bertctl, not of your input; please report it with the lines above\n")
+        sys.stderr.write(
+            "error[B001]: this is a bug of bertctl, not of your input; please report it with the lines above\n"
+        )
         return 1
     return 0

@@ -15,14 +15,39 @@ if TYPE_CHECKING:
 
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="Run folder, model folder or hub id.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Any recipe keys.", show_default=False)] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="Default: the run's own.", show_default=False)] = None,
-    data: Annotated[str | None, typer.Option("--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: the run's own.", show_default=False)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Any recipe keys.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Default: the run's own.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: the run's own.", show_default=False
+        ),
+    ] = None,
     split: Annotated[str, typer.Option("--split", help="Which split to score.")] = "validation",
-    labels: Annotated[str | None, typer.Option("--labels", help="Names of a model's outputs in order, where it has only LABEL_0 …: negative,positive", show_default=False)] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's own.", show_default=False)] = None,
-    fail_under: Annotated[list[str] | None, typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit 6 below this score; may be repeated.", show_default=False)] = None,
-    predictions: Annotated[Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            help="Names of a model's outputs in order, where it has only LABEL_0 …: negative,positive",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's own.", show_default=False)
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-under", metavar="METRIC=VALUE", help="Exit 6 below this score; may be repeated.", show_default=False
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")] = False,
 ) -> None:
@@ -61,7 +86,8 @@ def _finite(value: Any) -> Any:
 
 def _show(found: Evaluation) -> None:
     threshold = "" if found.threshold is None else f"  ·  threshold {found.threshold:g}"
-    say(f"{found.model}  ·  {found.task} {found.split} ({found.origin}, {found.n} examples)  ·  {found.precision}{threshold}")
+    source = f"{found.task} {found.split} ({found.origin}, {found.n} examples)"
+    say(f"{found.model}  ·  {source}  ·  {found.precision}{threshold}")
     say("")
     print_table([(name, f"{value:.4f}") for name, value in found.scores.items()])
     classes = found.report.get("classes")

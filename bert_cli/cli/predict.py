@@ -13,13 +13,40 @@ import typer
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Run folder, model folder or hub id.")],
-    source: Annotated[str, typer.Argument(metavar="[FILE|-]", help="CSV, TSV, JSONL, Parquet or plain lines; - is stdin.")] = "-",
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text. Default: the model's own.", show_default=False)] = None,
-    text_pair: Annotated[str | None, typer.Option("--text-pair", help="Column of the second text.", show_default=False)] = None,
-    kind: Annotated[str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet or txt. Default: by the file's name; stdin: txt.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File for the predictions. Default: stdout.", show_default=False)] = None,
-    threshold: Annotated[float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Multi-label: probability from which a label counts. Default: the model's own.", show_default=False)] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the model's own.", show_default=False)] = None,
+    source: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="CSV, TSV, JSONL, Parquet or plain lines; - is stdin.")
+    ] = "-",
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text. Default: the model's own.", show_default=False)
+    ] = None,
+    text_pair: Annotated[
+        str | None, typer.Option("--text-pair", help="Column of the second text.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, tsv, jsonl, parquet or txt. Default: by the file's name; stdin: txt.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for the predictions. Default: stdout.", show_default=False)
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            min=0.0,
+            max=1.0,
+            help="Multi-label: probability from which a label counts. Default: the model's own.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="auto, fp32 or bf16. Default: the model's own.", show_default=False),
+    ] = None,
     allow_bin: Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
 ) -> None:

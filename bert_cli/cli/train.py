@@ -19,25 +19,48 @@ if TYPE_CHECKING:
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="A recipe file or shipped recipe, and any recipe keys.", show_default=False),
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A recipe file or shipped recipe, and any recipe keys.",
+        show_default=False,
+    ),
 ]
 TaskName = Annotated[str | None, typer.Option("--task", "-t", help="A name of `bertctl task ls`.", show_default=False)]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="Hub id, model folder or run folder.", show_default=False)]
-Data = Annotated[str | None, typer.Option("--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: BERTCTL_DATA, else the hub.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/TASK-MODEL.", show_default=False)]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="Hub id, model folder or run folder.", show_default=False)
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: BERTCTL_DATA, else the hub.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/TASK-MODEL.", show_default=False)
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of all randomness.", show_default=False)]
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training split.", show_default=False)]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.", show_default=False)]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples per step, over all devices.", show_default=False)]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Examples per step, over all devices.", show_default=False)
+]
 MaxLength = Annotated[int | None, typer.Option("--max-length", help="Longest sequence, tokens.", show_default=False)]
 PrecisionName = Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16.", show_default=False)]
 Resume = Annotated[str | None, typer.Option("--resume", help="never, auto or a checkpoint's path.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what the run folder holds.")]
-Limit = Annotated[int | None, typer.Option("--limit", help="Only the first N examples of each split.", show_default=False)]
-Offline = Annotated[bool, typer.Option("--offline", help="Never use the network; fail at once if something is missing.")]
-AllowBin = Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights; they are converted once.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", help="Only the first N examples of each split.", show_default=False)
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never use the network; fail at once if something is missing.")
+]
+AllowBin = Annotated[
+    bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights; they are converted once.")
+]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what the run would do, then leave nothing behind.")]
-PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show every recipe key with its value and origin, and stop.")]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Show every recipe key with its value and origin, and stop.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
@@ -132,7 +155,12 @@ def _load(verb: str, given: dict[str, Any]) -> Loaded:
     words = given["words"] or []
     recipes = [word for word in words if "=" not in word]
     if len(recipes) > 1:
-        raise UsageError("U001", "only one recipe can be given", found=" ".join(recipes), help="put what they share into one, with extends:")
+        raise UsageError(
+            "U001",
+            "only one recipe can be given",
+            found=" ".join(recipes),
+            help="put what they share into one, with extends:",
+        )
     out = given["out"]
     task = given["task"]
     if verb == "pretrain" and task is None and not recipes:
@@ -181,9 +209,6 @@ def _show_plan(plan: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(plan.as_dict())
         return
-    from bert_cli.track import clock
-
-    padding, cost = plan.plan["padding"], plan.cost
     say(f"task {plan.task}  ·  model {plan.model}")
     if plan.columns:
         say("columns  " + ", ".join(f"{role} = {name}" for role, name in plan.columns.items()))
@@ -197,19 +222,34 @@ def _show_plan(plan: DryRun, *, as_json: bool) -> None:
         say("")
         splits = list(plan.splits)
         counts = [[plan.splits[split].get("classes", {}).get(label, 0) for split in splits] for label in plan.labels]
-        print_table([(i, label, *row) for i, (label, row) in enumerate(zip(plan.labels, counts, strict=True))], ("id", "label", *splits))
+        print_table(
+            [(i, label, *row) for i, (label, row) in enumerate(zip(plan.labels, counts, strict=True))],
+            ("id", "label", *splits),
+        )
     say("")
-    print_table(
-        [
-            ("steps", f"{plan.plan['steps']} of {plan.plan['batch_size']} examples, {plan.plan['steps_per_epoch']} an epoch, {plan.plan['warmup_steps']} warm-up"),
-            ("parameters", f"{plan.plan['parameters'] / 1e6:.1f}M, {plan.plan['trainable'] / 1e6:.1f}M of them trained"),
-            ("padding", f"{padding['here']}x the real tokens here, {padding['to_longest_of_batch']}x padded to the longest of a batch, {padding['to_max_length']}x to max_length"),
-            ("forward passes", f"{plan.plan['micro_batches_per_step']} a step"),
-            ("device", f"{cost['device']}, {cost['precision']}"),
-            ("time", f"{cost['seconds_per_step']:.3f} s a step, about {clock(cost['training_seconds'])} of training steps"),
-            ("memory", f"{cost['peak_memory_mb']} MB at most so far"),
-        ]
-    )
+    print_table(_plan_rows(plan.plan, plan.cost))
+
+
+def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, str]]:
+    from bert_cli.track import clock
+
+    padding = plan["padding"]
+    steps = f"{plan['steps']} of {plan['batch_size']} examples"
+    parameters = f"{plan['parameters'] / 1e6:.1f}M, {plan['trainable'] / 1e6:.1f}M of them trained"
+    seconds = f"{cost['seconds_per_step']:.3f} s a step"
+    return [
+        ("steps", f"{steps}, {plan['steps_per_epoch']} an epoch, {plan['warmup_steps']} warm-up"),
+        ("parameters", parameters),
+        ("tokens computed", f"{padding['here']}x the real ones"),
+        (
+            "  by padding",
+            f"{padding['to_longest_of_batch']}x to a batch's longest, {padding['to_max_length']}x to max_length",
+        ),
+        ("forward passes", f"{plan['micro_batches_per_step']} a step"),
+        ("device", f"{cost['device']}, {cost['precision']}"),
+        ("time", f"{seconds}, about {clock(cost['training_seconds'])} of training steps"),
+        ("memory", f"{cost['peak_memory_mb']} MB at most, measured over {cost['measured_steps']} steps"),
+    ]
 
 
 def _show_result(result: Result, *, seconds: float, as_json: bool) -> None:

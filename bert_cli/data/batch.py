@@ -19,8 +19,8 @@ class Batch:
     Attributes:
         inputs: what the encoder takes; `input_ids`, `attention_mask` and, where the model knows them,
             `token_type_ids`. Shape: `[B, L]` int64.
-        targets: `[B]` int64 class ids, `[B, C]` float32 multi-hot, `[B]` float32 scores, or `[M]` int64 token ids of the
-            masked positions; None when there is nothing to score.
+        targets: `[B]` int64 class ids, `[B, C]` float32 multi-hot, `[B]` float32 scores, or `[M]` int64 token ids of
+            the masked positions; None when there is nothing to score.
         rows: `[B]` int64, the examples' places in their split.
         tokens: real tokens, padding not counted.
         positions: `[M]` int64 flat places in `[B * L]` that are scored (fill-mask), else None.

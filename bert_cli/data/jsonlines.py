@@ -52,7 +52,7 @@ def iter_jsonl(lines: Iterator[str], name: str) -> Iterator[Record]:
         try:
             value = _DECODER.decode(line)
         except (ValueError, RecursionError) as error:
-            raise _not_json(line, error, name, number) from None
+            raise _not_json(line.rstrip(_SPACE), error, name, number) from None
         yield _record(value, line, name, number)
 
 

@@ -1,7 +1,7 @@
 """Which examples make up which step: a pure function of lengths, batch size, seed and step.
 
-Every epoch is a fresh permutation cut into global batches, so batches are random and the same on every machine. A batch is
-then split into micro-batches of similar length, which changes no gradient and removes most padding. A step costs
+Every epoch is a fresh permutation cut into global batches, so batches are random and the same on every machine. A batch
+is then split into micro-batches of similar length, which changes no gradient and removes most padding. A step costs
 O(distinct lengths²) integer work, far below a millisecond for usual batches.
 """
 
@@ -84,12 +84,13 @@ def micro_batches(lengths: np.ndarray, max_tokens: int, overhead: int = OVERHEAD
         overhead: cost of a micro-batch, in tokens.
 
     Returns:
-        Places in `lengths`; every place stands in exactly one part. Longest examples come first, so that memory peaks at
-        once and not hours later.
+        Places in `lengths`; every place stands in exactly one part. Longest examples come first, so that memory peaks
+        at once and not hours later.
     """
     order = np.argsort(-lengths, kind="stable")
     ordered = lengths[order]
-    # A part begins at `start` and is as wide as ordered[start], its longest example. best[i] = least cost of ordered[i:].
+    # A part begins at `start` and is as wide as ordered[start], its longest example. best[i] = least cost of
+    # ordered[i:].
     cuts = _cuts(ordered, max_tokens)
     best = [0.0] * len(cuts)
     chosen = [len(cuts) - 1] * len(cuts)

@@ -1,7 +1,7 @@
 """Tokens on disk: each split is tokenised once, written as Arrow, and read as zero-copy views.
 
-A store is published by one rename, so a half-written one is never read, and it is named by everything that shaped it, so
-a stale one is never read either. Reading a row costs a slice; resident memory does not grow with the data.
+A store is published by one rename, so a half-written one is never read, and it is named by everything that shaped it,
+so a stale one is never read either. Reading a row costs a slice; resident memory does not grow with the data.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _made(folder: Path) -> Path:
 
 
 def _evict(cache: Path, *, keep: Path) -> None:
-    """Delete the longest unused stores until the cache fits `BERTCTL_CACHE_GB` (default 20), and drafts of a day ago."""
+    """Delete the longest unused stores until all fit `BERTCTL_CACHE_GB` (default 20), and drafts of a day ago."""
     for draft in cache.glob(".tmp-*"):
         if time.time() - draft.stat().st_mtime > 86_400:
             shutil.rmtree(draft, ignore_errors=True)

@@ -57,7 +57,7 @@ def text_lines(stream: BinaryIO, name: str, *, encoding: str = "utf-8") -> Itera
     if codec.startswith("utf-8") and first.startswith(codecs.BOM_UTF8):
         codec, offset = "utf-8", len(codecs.BOM_UTF8)
         first = first[offset:]
-    for number, raw in enumerate(chain((first,), lines), 1):
+    for number, raw in enumerate(chain((first,) if first else (), lines), 1):
         try:
             text = raw.decode(codec)
         except UnicodeDecodeError as error:

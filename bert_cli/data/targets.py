@@ -29,6 +29,8 @@ from bert_cli.tasks.base import Task
 
 Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
+# Targets are float32; a larger number would become infinite there.
+_LARGEST = float(np.finfo(np.float32).max)
 _SCORE = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
@@ -203,7 +205,7 @@ def _number(cell: object) -> float | None:
         cell = float(cell) if _SCORE.fullmatch(cell) else None
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return None
-    return float(cell) if abs(cell) <= np.finfo(np.float32).max else None
+    return float(cell) if -_LARGEST <= cell <= _LARGEST else None
 
 
 def _marked(row: Sequence[object]) -> bool:

@@ -1,7 +1,7 @@
 """From a located folder to a model and tokenizer that fit the task.
 
-Guarantees that every weight below the head comes from the checkpoint, that a head is reused only when its labels are the
-task's, and that new weights depend on the seed alone. Loading costs one read of the weights.
+Guarantees that every weight below the head comes from the checkpoint, that a head is reused only when its labels are
+the task's, and that new weights depend on the seed alone. Loading costs one read of the weights.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ _DROPOUTS = (
 )
 
 
+def _first_line(error: Exception) -> str:
+    """An error's type and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def quiet() -> None:
     """Keep transformers' load reports and bars off the terminal; what matters in them is checked here."""
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -52,13 +57,15 @@ def load_tokenizer(folder: Path) -> Any:
     except Exception as error:  # transformers raises many types for a missing or damaged tokenizer
         raise ModelError(
             "L020",
-            f"the tokenizer cannot be read: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"the tokenizer cannot be read: {_first_line(error)}",
             where=str(folder),
             allowed="tokenizer.json, vocab.txt or a SentencePiece model beside config.json",
             help="name another one with model.tokenizer=FOLDER",
         ) from error
     if tokenizer.pad_token_id is None:
-        raise ModelError("L021", "the tokenizer has no padding token", where=str(folder), help="use the tokenizer of an encoder")
+        raise ModelError(
+            "L021", "the tokenizer has no padding token", where=str(folder), help="use the tokenizer of an encoder"
+        )
     return tokenizer
 
 
@@ -76,7 +83,7 @@ def load_config(folder: Path, *, dropout: float | None = None) -> Any:
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(
             "L022",
-            f"transformers cannot read this configuration: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"transformers cannot read this configuration: {_first_line(error)}",
             where=str(folder / "config.json"),
             help="bertctl doctor shows the installed version of transformers",
         ) from error
@@ -132,7 +139,7 @@ def load_model(
     except Exception as error:  # safetensors and transformers raise many types for damaged weights
         raise ModelError(
             "L025",
-            f"the weights cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"the weights cannot be loaded: {_first_line(error)}",
             where=str(located.folder),
             help="copy the model again; bertctl doctor shows the versions at work",
         ) from error
@@ -165,7 +172,9 @@ def _check_loaded(model: Any, info: dict[str, Any], located: Located, *, reset_h
             "weights of this checkpoint have another shape than its configuration says",
             where=str(located.folder),
             found=listing(wrong, 4),
-            help="model.reset_head=true starts a fresh head" if all(_is_head(model, name) for name in wrong) else "copy the model again",
+            help="model.reset_head=true starts a fresh head"
+            if all(_is_head(model, name) for name in wrong)
+            else "copy the model again",
         )
 
 
@@ -175,7 +184,9 @@ def _draw_head(model: Any) -> None:
             model._init_weights(module)
 
 
-def new_model(settings: dict[str, Any], *, auto_class: str, vocab_size: int, pad_token_id: int, seed: int) -> torch.nn.Module:
+def new_model(
+    settings: dict[str, Any], *, auto_class: str, vocab_size: int, pad_token_id: int, seed: int
+) -> torch.nn.Module:
     """A model with random weights.
 
     Args:
@@ -186,18 +197,17 @@ def new_model(settings: dict[str, Any], *, auto_class: str, vocab_size: int, pad
     """
     quiet()
     import transformers
-    from transformers import AutoConfig
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     settings = {"vocab_size": vocab_size, "pad_token_id": pad_token_id, **settings}
     kind = str(settings.pop("model_type", "bert"))
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING:
         raise UsageError(
             "R030",
             f"transformers has no model type '{kind}'",
             key="model.config.model_type",
             found=kind,
-            allowed=sorted(CONFIG_MAPPING_NAMES),
+            allowed=sorted(CONFIG_MAPPING),
             help="model.config.model_type=bert",
         )
     known = AutoConfig.for_model(kind).to_dict()

@@ -1,7 +1,8 @@
 """From a model's name to a local folder that is safe to load.
 
-A name is a run folder, a model folder or a hub id; the result is always a folder on this disk whose weights are safetensors
-and whose files ask for no code of their own. Never imports torch, except to convert `.bin` weights on explicit consent.
+A name is a run folder, a model folder or a hub id; the result is always a folder on this disk whose weights are
+safetensors and whose files ask for no code of their own. Never imports torch, except to convert `.bin` weights on
+explicit consent.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def locate(
             path = path / "best"
         located = Located(path, name)
     elif path.exists():
-        raise ModelError("L002", "a model is a folder, this is a file", where=str(path), key="model.name", help="name its folder")
+        raise ModelError(
+            "L002", "a model is a folder, this is a file", where=str(path), key="model.name", help="name its folder"
+        )
     elif not _HUB_ID.match(name):
         raise _no_folder(path)
     else:
@@ -104,7 +107,9 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
     from huggingface_hub import errors
 
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
-    patterns = _FILES + (["model*.safetensors"] if weights else []) + (["pytorch_model*.bin"] if allow_bin and weights else [])
+    patterns = (
+        _FILES + (["model*.safetensors"] if weights else []) + (["pytorch_model*.bin"] if allow_bin and weights else [])
+    )
     try:
         folder = hub.snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=offline)
     except errors.RepositoryNotFoundError as error:
@@ -118,12 +123,17 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
         ) from error
     except errors.RevisionNotFoundError as error:
         raise HubError(
-            "E002", f"'{name}' has no revision '{revision}'", key="model.revision", found=revision, help="leave it out for the newest"
+            "E002",
+            f"'{name}' has no revision '{revision}'",
+            key="model.revision",
+            found=revision,
+            help="leave it out for the newest",
         ) from error
     except Exception as error:  # the hub library lets many transport errors through
         raise HubError(
             "E003",
-            f"'{name}' is not on this disk" + (", and --offline forbids a download" if offline else ", and the hub does not answer"),
+            f"'{name}' is not on this disk"
+            + (", and --offline forbids a download" if offline else ", and the hub does not answer"),
             key="model.name",
             found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             help=f"on a machine with a network: hf download {name}; then copy the folder and pass it as --model",
@@ -146,8 +156,14 @@ def _checked(located: Located, *, allow_bin: bool, weights: bool) -> Located:
             help="name the folder that save_pretrained wrote, or a run folder",
         ) from error
     except ValueError as error:
-        raise ModelError("L005", f"config.json is not JSON: {error}", where=str(folder / "config.json"), help="copy the model again") from error
-    foreign = [key for key in config if key == "auto_map" or key.startswith("_attn_implementation") or key.endswith("_internal")]
+        raise ModelError(
+            "L005", f"config.json is not JSON: {error}", where=str(folder / "config.json"), help="copy the model again"
+        ) from error
+    foreign = [
+        key
+        for key in config
+        if key == "auto_map" or key.startswith("_attn_implementation") or key.endswith("_internal")
+    ]
     if foreign:
         raise ModelError(
             "L006",
@@ -195,7 +211,9 @@ def _check_shards(index: Path) -> None:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError("L009", "the index of the weights cannot be read", where=str(index), help="copy the model again") from error
+        raise ModelError(
+            "L009", "the index of the weights cannot be read", where=str(index), help="copy the model again"
+        ) from error
     for name in names:
         shard = index.parent / str(name)
         if Path(str(name)).name != name or not shard.is_file() or not str(name).endswith(".safetensors"):
@@ -226,9 +244,16 @@ def _convert(located: Located, pickled: list[Path]) -> Located:
             except Exception as error:  # the unpickler raises many types
                 shutil.rmtree(draft, ignore_errors=True)
                 raise ModelError(
-                    "L011", f"{file.name} holds more than tensors, or is damaged", where=str(file), help="use a safetensors copy of this model"
+                    "L011",
+                    f"{file.name} holds more than tensors, or is damaged",
+                    where=str(file),
+                    help="use a safetensors copy of this model",
                 ) from error
-        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, str(draft / "model.safetensors"), {"format": "pt"})
+        save_file(
+            {name: tensor.clone().contiguous() for name, tensor in tensors.items()},
+            str(draft / "model.safetensors"),
+            {"format": "pt"},
+        )
         for file in located.folder.iterdir():
             if file.is_file() and file.suffix in {".json", ".txt", ".model"}:
                 shutil.copyfile(file, draft / file.name)

@@ -1,6 +1,7 @@
 """Which parameters learn, and how fast: freezing, weight-decay groups, layer-wise learning rates.
 
-Layers are found by the numbered module list that holds them, so every family is treated alike. A fresh pooler is part of
+Layers are found by the numbered module list that holds them, so every family is treated alike. A fresh pooler is part
+of
 the head: it is never frozen, because frozen random weights would spoil every input of the classifier.
 """
 
@@ -25,7 +26,10 @@ class ParamGroup:
 
 def depth(model: torch.nn.Module) -> int:
     """Number of encoder layers."""
-    return max((int(match.group(1)) for name, _ in model.named_parameters() if (match := _LAYER.search(name))), default=-1) + 1
+    return (
+        max((int(match.group(1)) for name, _ in model.named_parameters() if (match := _LAYER.search(name))), default=-1)
+        + 1
+    )
 
 
 def level(model: torch.nn.Module, name: str) -> int:

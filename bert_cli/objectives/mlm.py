@@ -1,6 +1,7 @@
 """Masked language modelling (Devlin et al. 2019, section 3.1).
 
-Masks are a pure function of (seed, epoch, block), so a resumed run sees what the first one saw. Logits are computed at the
+Masks are a pure function of (seed, epoch, block), so a resumed run sees what the first one saw. Logits are computed at
+the
 masked positions only: with 15 % masked, the vocabulary layer does a seventh of the work that full logits take.
 """
 
@@ -55,12 +56,11 @@ class MaskedLanguageModelling:
 
     def collate(self, store: SplitStore, rows: np.ndarray, *, epoch: int) -> Batch:
         """Blocks with their masks. Shapes: inputs `[B, L]`, targets and positions `[M]`."""
-        masked, places = [], []
-        targets = []
+        masked, places, targets = [], [], []
         for row in rows:
             original = store.input_ids(int(row))
-            ids, chosen = self.mask(original, epoch=epoch, row=int(row))
-            masked.append(ids)
+            changed, chosen = self.mask(original, epoch=epoch, row=int(row))
+            masked.append(changed)
             places.append(chosen)
             targets.append(original[chosen])
         ids = pad(masked, self.pad_token_id)
@@ -117,11 +117,14 @@ class MaskedLanguageModelling:
 
     def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """Summed cross-entropy at the masked positions, nats."""
+        assert batch.targets is not None
         return {"loss": functional.cross_entropy(outputs, batch.targets, reduction="sum")}
 
     def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
         """1 where the most probable token is the original one. Shape: `[M]` float32."""
-        return (outputs.argmax(-1) == batch.targets).float().cpu().numpy()
+        assert batch.targets is not None
+        correct: np.ndarray = outputs.argmax(-1).eq(batch.targets).float().cpu().numpy()
+        return correct
 
     def measure(
         self, scores: np.ndarray, losses: Mapping[str, float], *, targets: Any, scorer: Any, threshold: float | None

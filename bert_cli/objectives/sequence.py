@@ -1,7 +1,7 @@
 """One label, several labels or one score for a whole text or pair of texts.
 
-The three share encoding, batches and the model call; they differ in loss and in how logits are read. Losses are computed
-in fp32 from the logits, never from the model's own `loss`, which ignores how many items a step holds.
+The three share encoding, batches and the model call; they differ in loss and in how logits are read. Losses are
+computed in fp32 from the logits, never from the model's own `loss`, which ignores how many items a step holds.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class SequenceObjective:
         if self.name == "multi-label-classification":
             targets = batch.targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
             return {
-                "loss": functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=weights, reduction="sum")
+                "loss": functional.binary_cross_entropy_with_logits(
+                    outputs, targets, pos_weight=weights, reduction="sum"
+                )
             }
         return {"loss": functional.mse_loss(outputs.squeeze(-1), batch.targets, reduction="sum")}
 
@@ -120,10 +122,17 @@ class SequenceObjective:
             outputs = outputs.sigmoid()
         else:
             outputs = outputs.squeeze(-1)
-        return outputs.cpu().numpy()
+        scores: np.ndarray = outputs.cpu().numpy()
+        return scores
 
     def measure(
-        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: np.ndarray, scorer: Scorer, threshold: float | None
+        self,
+        scores: np.ndarray,
+        losses: Mapping[str, float],
+        *,
+        targets: np.ndarray,
+        scorer: Scorer,
+        threshold: float | None,
     ) -> tuple[dict[str, float], float]:
         """The loss and the scorer's metrics; a multi-label threshold of None is tuned on these very scores."""
         if threshold is None:
@@ -146,7 +155,10 @@ def encode(
         return ids, types, 0, 0
     # Only rows that fill the length can have been cut; reading them again without a limit tells by how much.
     whole, _ = _tokenise(
-        tokenizer, [texts[row] for row in full], None if pairs is None else [pairs[row] for row in full], truncation=False
+        tokenizer,
+        [texts[row] for row in full],
+        None if pairs is None else [pairs[row] for row in full],
+        truncation=False,
     )
     lost = [len(tokens) - len(ids[row]) for row, tokens in zip(full, whole, strict=True)]
     return ids, types, sum(count > 0 for count in lost), sum(lost)

@@ -1,39 +1,47 @@
 """The recipe: a frozen, strictly validated tree in which equal values mean equal runs.
 
-Every key has one line of help with its unit here and nowhere else; the JSON Schema, `recipe show` and the error messages
-are made from it. Importing this costs pydantic (0.1 s); nothing heavier.
+Every key has one line of help with its unit here and nowhere else; the JSON Schema, `recipe show` and the error
+messages are made from it. Importing this costs pydantic (0.1 s); nothing heavier.
 """
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Part = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
 
 
 class Section(BaseModel):
     """A part of the recipe: unknown keys are refused, values are not converted between types, nothing changes later."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
     """Which encoder, and how much of it is trained."""
 
-    name: str | None = Field(None, description="Hub id or folder of the encoder to start from; none trains from scratch.")
+    name: str | None = Field(
+        None, description="Hub id or folder of the encoder to start from; none trains from scratch."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer; default: the model's own.")
     attention: Literal["auto", "sdpa", "eager"] = Field("auto", description="Attention implementation.")
     reset_head: bool = Field(False, description="Start a fresh head when the checkpoint's head has other labels.")
-    allow_bin: bool = Field(False, description="Accept a model that has only pickled .bin weights (converted once, safely).")
-    dropout: Fraction | None = Field(None, description="Dropout of hidden states and attention; default: the model's own.")
+    allow_bin: bool = Field(
+        False, description="Accept a model that has only pickled .bin weights (converted once, safely)."
+    )
+    dropout: Part | None = Field(None, description="Dropout of hidden states and attention; default: the model's own.")
     freeze: Annotated[int, Field(ge=0)] | Literal["encoder"] = Field(
         0, description="Freeze the embeddings and this many lower layers, or the whole 'encoder' below the head."
     )
     config: dict[str, bool | int | float | str] = Field(
-        default_factory=dict, description="Configuration of a model from scratch: model_type, hidden_size, num_hidden_layers …"
+        default_factory=dict,
+        description="Configuration of a model from scratch: model_type, hidden_size, num_hidden_layers …",
     )
 
 
@@ -47,7 +55,9 @@ class TokenizerSection(Section):
 class DataSection(Section):
     """Where the examples are and how they become tokens."""
 
-    source: str | None = Field(None, description="Folder or file, or hub:OWNER/NAME[:CONFIG]; default: the task's own on the hub.")
+    source: str | None = Field(
+        None, description="Folder or file, or hub:OWNER/NAME[:CONFIG]; default: the task's own on the hub."
+    )
     columns: dict[str, str] = Field(
         default_factory=dict, description="Column of each role: text, text_pair, label. Default: the task's names."
     )
@@ -57,11 +67,14 @@ class DataSection(Section):
     label_separator: str = Field(",", min_length=1, description="Between the labels of a multi-label CSV or TSV cell.")
     validation: str = Field(
         "auto",
-        description="auto (the validation split, else 10%), a share of train as '10%', or the name of a split. Shares are stratified.",
+        description="auto (the validation split, else 10%), a stratified share of train as '10%', or a split's name.",
     )
-    max_length: Annotated[int, Field(ge=4)] = Field(128, description="Longest sequence, tokens, the special ones included.")
+    max_length: Annotated[int, Field(ge=4)] = Field(
+        128, description="Longest sequence, tokens, the special ones included."
+    )
     quoting: Literal["minimal", "none"] = Field(
-        "minimal", description="CSV and TSV: minimal (RFC 4180), or none (quote characters are text, as in raw GLUE files)."
+        "minimal",
+        description="CSV and TSV: minimal (RFC 4180), or none (quote characters are text, as in raw GLUE files).",
     )
     encoding: str = Field("utf-8", description="Text encoding of the files.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Use only the first N examples of each split.")
@@ -83,38 +96,66 @@ class DataSection(Section):
                 share = -1.0
             if not 0.0 < share < 100.0:
                 raise ValueError("a share lies between 0% and 100%, as '10%'")
+        if value == "test":
+            raise ValueError("the test split never selects a model; name another split or a share")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, value: str) -> str:
+        try:
+            codecs.lookup(value)
+        except LookupError as error:
+            raise ValueError(f"Python knows no text encoding '{value}'") from error
         return value
 
 
 class TrainSection(Section):
     """The optimisation."""
 
-    epochs: Annotated[float, Field(gt=0)] = Field(3.0, description="Passes over the training split; fractions are allowed.")
-    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="Optimizer steps, instead of epochs.")
-    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Examples per optimizer step, over all devices together.")
+    epochs: Annotated[float, Field(gt=0)] = Field(
+        3.0, description="Passes over the training split; fractions are allowed."
+    )
+    steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Optimizer steps; where given, epochs do not count."
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(
+        32, description="Examples per optimizer step, over all devices together."
+    )
     micro_batch_tokens: Annotated[int, Field(ge=1)] = Field(
-        16_384, description="Most tokens (padding included) in one forward pass; changes memory and speed, never the gradient."
+        16_384,
+        description="Most tokens (padding included) in one forward pass; changes memory and speed, never the gradient.",
     )
     lr: Annotated[float, Field(gt=0)] = Field(5e-5, description="Peak learning rate of AdamW.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
         "linear", description="After warm-up: to zero linearly or as a cosine, constant, or constant then down (wsd)."
     )
-    warmup: Annotated[float, Field(ge=0)] = Field(0.1, description="Warm-up: a share of all steps below 1, else a number of steps.")
+    warmup: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Warm-up: a share of all steps below 1, else a number of steps."
+    )
     decay_share: Fraction = Field(0.2, description="Share of all steps in which wsd goes down.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="Decoupled decay; not for biases and norms.")
-    beta1: Fraction = Field(0.9, description="AdamW's first beta.")
-    beta2: Fraction = Field(0.999, description="AdamW's second beta.")
+    beta1: Part = Field(0.9, description="AdamW's first beta.")
+    beta2: Part = Field(0.999, description="AdamW's second beta.")
     eps: Annotated[float, Field(gt=0)] = Field(1e-8, description="AdamW's epsilon.")
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Each layer below the head learns at this share of the rate of the layer above."
     )
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(1.0, description="Clip the gradient's L2 norm; null: never.")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of the target spread over all classes.")
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0, description="Clip the gradient's L2 norm; null: never."
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of the target spread over all classes."
+    )
+    class_weights: Literal["none", "balanced"] | tuple[Positive, ...] = Field(
         "none", description="Weight of each class in the loss; balanced: n / (classes × count)."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(42, description="Root of all randomness: order, dropout, masks, new weights.")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Arithmetic; auto: bf16 where a probe shows it is faster.")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        42, description="Root of all randomness: order, dropout, masks, new weights."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic; auto: bf16 where a probe shows it is faster."
+    )
     mask_rate: Annotated[float, Field(gt=0, lt=1)] = Field(0.15, description="Share of tokens masked in pretraining.")
 
 
@@ -123,9 +164,13 @@ class EvalSection(Section):
 
     every: Annotated[float, Field(gt=0)] = Field(1.0, description="Score every so many epochs; fractions are allowed.")
     metric: str | None = Field(None, description="Metric that selects the best model; default: the task's primary one.")
-    metrics: tuple[str, ...] = Field((), description="Metrics beside the task's own; 'evaluate:NAME@COMMIT' or 'evaluate:FOLDER' too.")
+    metrics: tuple[str, ...] = Field(
+        (), description="Metrics beside the task's own; 'evaluate:NAME@COMMIT' or 'evaluate:FOLDER' too."
+    )
     allow_code: bool = Field(False, description="Consent to run the code of the evaluate: metrics named above.")
-    patience: Annotated[int, Field(ge=1)] | None = Field(None, description="Stop after so many scores without a new best.")
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Stop after so many scores without a new best."
+    )
     threshold: Literal["auto"] | Fraction = Field(
         "auto", description="Multi-label: probability from which a label counts; auto: tuned on validation."
     )
@@ -136,17 +181,25 @@ class RunSection(Section):
     """What is kept, and where."""
 
     out: str | None = Field(None, description="Run folder; default: runs/TASK-MODEL.")
-    save_every: Annotated[float, Field(gt=0)] = Field(1.0, description="Checkpoint every so many epochs; fractions are allowed.")
+    save_every: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="Checkpoint every so many epochs; fractions are allowed."
+    )
     keep: Annotated[int, Field(ge=1)] = Field(1, description="Newest checkpoints kept beside the best.")
-    resume: str = Field("never", description="never, auto (newest verified checkpoint of the run folder) or a checkpoint's path.")
-    trackers: tuple[str, ...] = Field((), description="Beside metrics.jsonl: tensorboard, wandb, mlflow and others that accelerate knows.")
+    resume: str = Field(
+        "never", description="never, auto (newest verified checkpoint of the run folder) or a checkpoint's path."
+    )
+    trackers: tuple[str, ...] = Field(
+        (), description="Beside metrics.jsonl: tensorboard, wandb, mlflow and others that accelerate knows."
+    )
     log_every: Annotated[int, Field(ge=1)] = Field(10, description="Steps between training records.")
 
 
 class DistSection(Section):
     """Which devices."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: a GPU where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to compute; auto: a GPU where there is one."
+    )
 
 
 class Recipe(Section):

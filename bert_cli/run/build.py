@@ -108,7 +108,13 @@ def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
     if wanted == "none":
         return None
     if labels is None:
-        raise UsageError("U030", "a regression has no classes to weigh", key="train.class_weights", found=str(wanted), help="leave it out")
+        raise UsageError(
+            "U030",
+            "a regression has no classes to weigh",
+            key="train.class_weights",
+            found=str(wanted),
+            help="leave it out",
+        )
     if not isinstance(wanted, str):
         if len(wanted) != len(labels):
             raise UsageError(

@@ -1,7 +1,7 @@
 """The verb `eval` as a function: a finished model on a labelled split.
 
-For a run it repeats the score recorded for `best/` exactly: same data, same batches, same precision, same threshold. Class
-names are matched by name; where they differ from the data's the evaluation is refused.
+For a run it repeats the score recorded for `best/` exactly: same data, same batches, same precision, same threshold.
+Class names are matched by name; where they differ from the data's the evaluation is refused.
 """
 
 from __future__ import annotations
@@ -99,7 +99,14 @@ def evaluate(
     else:
         prepared = _prepare(recipe, located, split=split, labels=labels, offline=offline, note=note)
     if split not in prepared.store.splits:
-        raise UsageError("U050", f"there is no split '{split}'", key="--split", found=split, allowed=sorted(prepared.store.splits), help="--split validation")
+        raise UsageError(
+            "U050",
+            f"there is no split '{split}'",
+            key="--split",
+            found=split,
+            allowed=sorted(prepared.store.splits),
+            help="--split validation",
+        )
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
     model = build_model(prepared, reset_head=False).to(runtime.device)
     objective = build_objective(prepared, model)
@@ -182,7 +189,14 @@ def _prepare(
             help=f"bertctl finetune --task {task.name} --model {located.name}",
         )
     if labels is not None and len(labels) != len(head):
-        raise UsageError("U051", "one name for each output is needed", key="--labels", found=f"{len(labels)} names", allowed=f"{len(head)}: {', '.join(head[:8])}", help="--labels NAME,NAME")
+        raise UsageError(
+            "U051",
+            "one name for each output is needed",
+            key="--labels",
+            found=f"{len(labels)} names",
+            allowed=f"{len(head)}: {', '.join(head[:8])}",
+            help="--labels NAME,NAME",
+        )
     order = None if task.objective == "text-regression" else labels or head
     return prepare_sequence(
         recipe,
@@ -200,7 +214,9 @@ def _predictions_path(run: RunDir | None, prepared: Prepared, *, split: str) -> 
     if run is None:
         return Path(f"predictions-{prepared.task.name}-{name}")
     elsewhere = prepared.recipe.data.source != load_recipe(str(run.recipe)).recipe.data.source
-    return run.predictions / (f"{prepared.task.name}-{Path(str(prepared.recipe.data.source)).name}-{name}" if elsewhere else name)
+    return run.predictions / (
+        f"{prepared.task.name}-{Path(str(prepared.recipe.data.source)).name}-{name}" if elsewhere else name
+    )
 
 
 def check_gates(scores: dict[str, float], gates: list[str]) -> None:
@@ -215,12 +231,26 @@ def check_gates(scores: dict[str, float], gates: list[str]) -> None:
         try:
             limit = float(text)
         except ValueError as error:
-            raise UsageError("U052", "a gate is METRIC=NUMBER", key="--fail-under", found=gate, help="--fail-under accuracy=0.9") from error
+            raise UsageError(
+                "U052", "a gate is METRIC=NUMBER", key="--fail-under", found=gate, help="--fail-under accuracy=0.9"
+            ) from error
         if name not in scores:
-            raise UsageError("U053", f"there is no score '{name}' here", key="--fail-under", found=name, allowed=list(scores), help="--fail-under accuracy=0.9")
+            raise UsageError(
+                "U053",
+                f"there is no score '{name}' here",
+                key="--fail-under",
+                found=name,
+                allowed=list(scores),
+                help="--fail-under accuracy=0.9",
+            )
         value = scores[name]
         larger = name != "loss" and larger_is_better(name)
         if not (value >= limit if larger else value <= limit):
             raise QualityGateError(
-                "Q001", f"{name} is {value:.6g}", key="--fail-under", found=f"{value:.6g}", allowed=f"{'at least' if larger else 'at most'} {limit:g}", help="train longer or on more data, or lower the gate"
+                "Q001",
+                f"{name} is {value:.6g}",
+                key="--fail-under",
+                found=f"{value:.6g}",
+                allowed=f"{'at least' if larger else 'at most'} {limit:g}",
+                help="train longer or on more data, or lower the gate",
             )

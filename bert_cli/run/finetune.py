@@ -84,7 +84,8 @@ def finetune(
     return result
 
 
-def _scorer(prepared: Prepared) -> Scorer:
+def make_scorer(prepared: Prepared) -> Scorer:
+    """The metrics of task and recipe; wrong names are refused here, before any training."""
     recipe, task = prepared.recipe, prepared.task
     wanted = [*task.metrics, *recipe.eval.metrics]
     if recipe.eval.metric is not None and recipe.eval.metric not in wanted:
@@ -101,7 +102,11 @@ def _model_facts(prepared: Prepared) -> dict[str, object]:
     weights = sorted(located.folder.glob("*.safetensors"))
     from bert_cli.files import digest
 
-    return {"from": located.hub_id or "folder", "revision": located.revision, "sha256": {w.name: digest(w) for w in weights}}
+    return {
+        "from": located.hub_id or "folder",
+        "revision": located.revision,
+        "sha256": {w.name: digest(w) for w in weights},
+    }
 
 
 def _finished(recipe: Recipe, run: RunDir) -> Result | None:
@@ -131,7 +136,9 @@ def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
     else:
         found = Path(wanted).expanduser()
         if not found.is_dir():
-            raise ModelError("C010", f"there is no checkpoint '{found}'", key="run.resume", found=wanted, help="--resume auto")
+            raise ModelError(
+                "C010", f"there is no checkpoint '{found}'", key="run.resume", found=wanted, help="--resume auto"
+            )
     _same_recipe(recipe, run)
     note(f"going on from {found}")
     return found

@@ -168,11 +168,11 @@ class Fit:
         assert threshold is not None
         self.state.best, self.state.since_best = Best(record.step, value, threshold, scores), 0
         if self.prepared.task.objective != "fill-mask":
-            for name, values in raw.items():
+            for name, kept in raw.items():
                 predictions.write(
                     self.out.predictions / f"{name}.jsonl",
                     self.prepared.store.splits[name],
-                    values,
+                    kept,
                     objective=self.prepared.task.objective,
                     labels=self.prepared.labels,
                     threshold=threshold,
@@ -197,7 +197,9 @@ class Fit:
                 "the data have changed since this checkpoint",
                 where=str(folder),
                 key="run.resume",
-                found=", ".join(f"{k} {v[:12]}…" for k, v in self.state.data.items() if loaded.state["data"].get(k) != v),
+                found=", ".join(
+                    f"{k} {v[:12]}…" for k, v in self.state.data.items() if loaded.state["data"].get(k) != v
+                ),
                 allowed=", ".join(f"{k} {v[:12]}…" for k, v in loaded.state["data"].items()),
                 help="put the old data back, or start afresh with --overwrite",
             )
@@ -206,7 +208,11 @@ class Fit:
             load_state_tensors(optimizer, built.parameter_names, loaded.tensors["optimizer"])
         except KeyError as error:
             raise ModelError(
-                "C003", "the optimizer's state does not fit the model", where=str(folder), found=f"{error}", help="start afresh with --overwrite"
+                "C003",
+                "the optimizer's state does not fit the model",
+                where=str(folder),
+                found=f"{error}",
+                help="start afresh with --overwrite",
             ) from error
         self.state = TrainState.from_json(loaded.state)
 

@@ -1,7 +1,7 @@
 """The verb `predict` as a function: texts in, one prediction for each, in their order.
 
-Works on a stream: windows of growing size are read, sorted by length, computed and put back in order, so first answers come
-early and memory stays flat. A model of bertctl brings its columns, length, threshold and precision along.
+Works on a stream: windows of growing size are read, sorted by length, computed and put back in order, so first answers
+come early and memory stays flat. A model of bertctl brings its columns, length, threshold and precision along.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Predictor:
                 with self.runtime.autocast():
                     outputs = self.objective.forward(self.model, batch)
                 for row, score in zip(rows, self.objective.scores(outputs, batch), strict=True):
-                    found[int(row)] = describe(
-                        self.objective.name, score, labels=self.labels, threshold=self.threshold
-                    )
+                    found[int(row)] = describe(self.objective.name, score, labels=self.labels, threshold=self.threshold)
         return [found[row] for row in range(len(texts))]
 
-    def stream(self, records: Iterable[Record], *, origin: str, columns: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, records: Iterable[Record], *, origin: str, columns: dict[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Each record's texts with its prediction, as soon as its window is done.
 
         Args:
@@ -80,7 +80,11 @@ class Predictor:
         size = FIRST_WINDOW
         while window := list(itertools.islice(source, size)):
             texts = [self._cell(record, "text", origin=origin, columns=columns) for record in window]
-            pairs = [self._cell(record, "text_pair", origin=origin, columns=columns) for record in window] if self.needs_pair else None
+            pairs = (
+                [self._cell(record, "text_pair", origin=origin, columns=columns) for record in window]
+                if self.needs_pair
+                else None
+            )
             for i, prediction in enumerate(self.predict(texts, pairs)):
                 echo = {"text": texts[i]} if pairs is None else {"text": texts[i], "text_pair": pairs[i]}
                 yield echo | prediction
@@ -94,7 +98,12 @@ class Predictor:
                 if isinstance(value, str):
                     return value
                 raise DataError(
-                    "D095", f"column '{name}' must hold text", where=f"{origin}:{record.line}", found=value, allowed="a string", help="quote the value"
+                    "D095",
+                    f"column '{name}' must hold text",
+                    where=f"{origin}:{record.line}",
+                    found=value,
+                    allowed="a string",
+                    help="quote the value",
                 )
         raise DataError(
             "D096",
@@ -108,7 +117,13 @@ class Predictor:
 
 
 def load_predictor(
-    name: str, *, device: str = "auto", precision: str | None = None, threshold: float | None = None, allow_bin: bool = False, offline: bool = False
+    name: str,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    threshold: float | None = None,
+    allow_bin: bool = False,
+    offline: bool = False,
 ) -> Predictor:
     """Load a run's best model, a model folder or a hub model for prediction.
 
@@ -142,7 +157,10 @@ def load_predictor(
     check_fits(model, tokenizer, max_length=max_length)
     generic = find_task(objective_name).columns
     own = facts.columns if facts else {}
-    columns = {role: (*([own[role]] if role in own else []), "text" if role == "text" else "text_pair", *names) for role, names in generic.items()}
+    columns = {
+        role: (*([own[role]] if role in own else []), "text" if role == "text" else "text_pair", *names)
+        for role, names in generic.items()
+    }
     return Predictor(
         model=model,
         tokenizer=tokenizer,

@@ -17,7 +17,9 @@ from bert_cli.data.store import SplitStore
 from bert_cli.files import publish
 
 
-def describe(objective: str, score: np.ndarray | float, *, labels: Sequence[str] | None, threshold: float) -> dict[str, Any]:
+def describe(
+    objective: str, score: np.ndarray | float, *, labels: Sequence[str] | None, threshold: float
+) -> dict[str, Any]:
     """One prediction: `label` and `probabilities`, `labels` and `probabilities`, or `score`.
 
     Args:
@@ -28,7 +30,10 @@ def describe(objective: str, score: np.ndarray | float, *, labels: Sequence[str]
     assert labels is not None
     probabilities = {name: _rounded(float(p)) for name, p in zip(labels, np.asarray(score), strict=True)}
     if objective == "multi-label-classification":
-        return {"labels": [labels[i] for i in np.flatnonzero(np.asarray(score) >= threshold)], "probabilities": probabilities}
+        return {
+            "labels": [labels[int(i)] for i in np.flatnonzero(np.asarray(score) >= threshold)],
+            "probabilities": probabilities,
+        }
     return {"label": labels[int(np.argmax(score))], "probabilities": probabilities}
 
 
@@ -38,7 +43,7 @@ def gold(objective: str, target: Any, labels: Sequence[str] | None) -> Any:
         return float(target)
     assert labels is not None
     if objective == "multi-label-classification":
-        return [labels[i] for i in np.flatnonzero(target)]
+        return [labels[int(i)] for i in np.flatnonzero(target)]
     return labels[int(target)]
 
 

@@ -98,15 +98,27 @@ def prepare_sequence(
     task = require_task(recipe)
     if recipe.model.name is None:
         raise UsageError(
-            "U012", "no model is named", key="model.name", allowed="a hub id, a model folder or a run folder", help="--model google-bert/bert-base-uncased"
+            "U012",
+            "no model is named",
+            key="model.name",
+            allowed="a hub id, a model folder or a run folder",
+            help="--model google-bert/bert-base-uncased",
         )
-    located = locate(recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline)
+    located = locate(
+        recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline
+    )
     tokenizer_folder = _tokenizer_folder(recipe, located, offline=offline)
     sources = find_sources(task, recipe.data, offline=offline, file_split=file_split)
     if model_labels is None and not recipe.model.reset_head:
         model_labels = _head_of(located, task, recipe)
     fingerprints = {name: source.fingerprint() for name, source in sources.items()}
-    key = _key(recipe, task, tokenizer_folder, fingerprints, {"splits": splits, "labels": model_labels, "needed": require_labels})
+    key = _key(
+        recipe,
+        task,
+        tokenizer_folder,
+        fingerprints,
+        {"splits": splits, "labels": model_labels, "needed": require_labels},
+    )
 
     from bert_cli.models.build import load_tokenizer
 
@@ -115,7 +127,7 @@ def prepare_sequence(
     def write(folder: Path) -> dict[str, Any]:
         from bert_cli.objectives.sequence import encode_chunks
 
-        note(f"tokenising {', '.join(sorted(source.origin for source in sources.values()))}")
+        note("tokenising")
         examples = load_examples(
             task,
             recipe.data,
@@ -131,7 +143,9 @@ def prepare_sequence(
                 columns["text_pair"] = split.pairs
             if split.targets is not None:
                 columns["target"] = split.targets
-            chunks = encode_chunks(tokenizer, split.texts, split.pairs, columns=columns, max_length=recipe.data.max_length)
+            chunks = encode_chunks(
+                tokenizer, split.texts, split.pairs, columns=columns, max_length=recipe.data.max_length
+            )
             write_split(folder / f"{name}.arrow", chunks, {"origin": split.origin, "empty_texts": split.empty_texts})
         return {
             "labels": examples.labels,
@@ -177,7 +191,9 @@ def _head_of(located: Located, task: Task, recipe: Recipe) -> tuple[str, ...] | 
     return head
 
 
-def _key(recipe: Recipe, task: Task, tokenizer_folder: Path, fingerprints: Mapping[str, str], extra: Mapping[str, Any]) -> str:
+def _key(
+    recipe: Recipe, task: Task, tokenizer_folder: Path, fingerprints: Mapping[str, str], extra: Mapping[str, Any]
+) -> str:
     data = recipe.data.model_dump(mode="json", exclude={"source"})
     shape = {
         "version": STORE_VERSION,
@@ -199,13 +215,19 @@ def _key(recipe: Recipe, task: Task, tokenizer_folder: Path, fingerprints: Mappi
 def prepare_corpus(
     recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True
 ) -> Prepared:
-    """Prepare a pretraining recipe: a corpus as blocks of tokens, with a tokenizer trained on it where none is named."""
+    """Prepare a pretraining recipe: a corpus as blocks of tokens; a tokenizer is trained where none is named."""
     from bert_cli.data.corpus import corpus_files
     from bert_cli.models.build import load_tokenizer
 
     task = require_task(recipe)
     if recipe.data.source is None:
-        raise UsageError("U013", "no corpus is named", key="data.source", allowed="a text file or a folder of them", help="--data corpus.txt")
+        raise UsageError(
+            "U013",
+            "no corpus is named",
+            key="data.source",
+            allowed="a text file or a folder of them",
+            help="--data corpus.txt",
+        )
     if recipe.model.name is None and not recipe.model.config:
         raise UsageError(
             "U014",
@@ -216,7 +238,9 @@ def prepare_corpus(
         )
     located = None
     if recipe.model.name is not None:
-        located = locate(recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline)
+        located = locate(
+            recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline
+        )
     files = corpus_files(Path(recipe.data.source).expanduser())
     fingerprints = {file.name: digest(file) for file in files}
     if recipe.model.tokenizer is not None:
@@ -227,7 +251,12 @@ def prepare_corpus(
         folder = _trained_tokenizer(recipe, files, fingerprints, note=note)
     tokenizer = load_tokenizer(folder)
     if tokenizer.mask_token_id is None:
-        raise ModelError("L031", "the tokenizer has no mask token", where=str(folder), help="use the tokenizer of a masked language model")
+        raise ModelError(
+            "L031",
+            "the tokenizer has no mask token",
+            where=str(folder),
+            help="use the tokenizer of a masked language model",
+        )
     key = _key(recipe, task, folder, fingerprints, {"corpus": True})
     store = open_or_write(
         cache_dir() / "tokens",
@@ -252,7 +281,9 @@ def _write_corpus(
     train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, seed=recipe.train.seed)
     for name, rows in (("train", train), ("validation", held)):
         chunks = encode_blocks(tokenizer, [documents[row] for row in rows], max_length=recipe.data.max_length)
-        write_split(folder / f"{name}.arrow", chunks, {"origin": files[0].name, "empty_texts": 0, "documents": len(rows)})
+        write_split(
+            folder / f"{name}.arrow", chunks, {"origin": files[0].name, "empty_texts": 0, "documents": len(rows)}
+        )
     return {"labels": None, "columns": {}, "fingerprints": dict(fingerprints)}
 
 
@@ -260,7 +291,11 @@ def _trained_tokenizer(recipe: Recipe, files: list[Path], fingerprints: Mapping[
     from bert_cli.data.corpus import read_documents
     from bert_cli.models.tokenizer import train_wordpiece
 
-    shape = {"fingerprints": dict(fingerprints), "tokenizer": recipe.tokenizer.model_dump(), "encoding": recipe.data.encoding}
+    shape = {
+        "fingerprints": dict(fingerprints),
+        "tokenizer": recipe.tokenizer.model_dump(),
+        "encoding": recipe.data.encoding,
+    }
     name = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_dir() / "tokenizers" / name
     if not (folder / "tokenizer.json").is_file():

@@ -60,7 +60,9 @@ class ModelFacts:
         try:
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise ModelError("L040", f"{FACTS} cannot be read: {error}", where=str(file), help="copy the model again") from error
+            raise ModelError(
+                "L040", f"{FACTS} cannot be read: {error}", where=str(file), help="copy the model again"
+            ) from error
 
 
 def publish_best(

@@ -103,7 +103,13 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
     path = Path(recipe.run.out).expanduser()
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
-            raise UsageError("U021", f"'{part}' is a file where a folder is expected", key="run.out", found=str(path), help="--out another folder")
+            raise UsageError(
+                "U021",
+                f"'{part}' is a file where a folder is expected",
+                key="run.out",
+                found=str(path),
+                help="--out another folder",
+            )
     if path.is_dir() and any(path.iterdir()) and not (overwrite or resuming):
         raise UsageError(
             "U020",
@@ -135,7 +141,9 @@ def create(run: RunDir, recipe_text: str, lock: dict[str, Any], *, overwrite: bo
     publish(run.lock, json.dumps(lock, ensure_ascii=False, indent=1) + "\n")
 
 
-def lock_facts(recipe_hash: str, runtime: Runtime, *, fingerprints: dict[str, str], model: dict[str, Any]) -> dict[str, Any]:
+def lock_facts(
+    recipe_hash: str, runtime: Runtime, *, fingerprints: dict[str, str], model: dict[str, Any]
+) -> dict[str, Any]:
     """What the run ran on: versions, code state, data, model, hardware and arithmetic."""
     import torch
 
@@ -151,7 +159,11 @@ def lock_facts(recipe_hash: str, runtime: Runtime, *, fingerprints: dict[str, st
         "model": model,
         "hardware": hardware,
         "device": runtime.device_type,
-        "precision": {"name": runtime.precision.name, "reason": runtime.precision.reason, "onednn": runtime.precision.onednn},
+        "precision": {
+            "name": runtime.precision.name,
+            "reason": runtime.precision.reason,
+            "onednn": runtime.precision.onednn,
+        },
         "created": _now(),
     }
 
@@ -199,5 +211,7 @@ def recorded(run: RunDir) -> Iterator[None]:
         run.write_status(state, exit_code=error.exit_code, error=error.as_dict())
         raise
     except BaseException as error:
-        run.write_status("failed", exit_code=130 if isinstance(error, KeyboardInterrupt) else 1, error={"message": repr(error)})
+        run.write_status(
+            "failed", exit_code=130 if isinstance(error, KeyboardInterrupt) else 1, error={"message": repr(error)}
+        )
         raise

@@ -80,7 +80,12 @@ def _outcome(rng: Random, who: Person, *, positive: bool) -> str:
     feeling = rng.choice(words.PLEASED if positive else words.UPSET)
     deed = rng.choice(words.THANKS if positive else words.COMPLAINTS)
     return rng.choice(
-        (f"{who.she} was {feeling}", f"{who.name} {deed}", f"{who.she} was {feeling} and {deed}", f"{who.name} felt {feeling}")
+        (
+            f"{who.she} was {feeling}",
+            f"{who.name} {deed}",
+            f"{who.she} was {feeling} and {deed}",
+            f"{who.name} felt {feeling}",
+        )
     )
 
 

@@ -34,7 +34,10 @@ def sentiment_splits(*, seed: int, sizes: Sizes) -> dict[str, list[tuple[str, in
 
 
 def write_world(folder: Path, *, seed: int, sizes: Sizes | None = None) -> None:
-    """Write `corpus.txt` (a sentence per line, a blank line after each document) and `sentiment/{train,validation,test}.tsv`."""
+    """Write `corpus.txt` and `sentiment/{train,validation,test}.tsv` with the columns text and label.
+
+    The corpus has a sentence per line and a blank line after each document.
+    """
     sizes = sizes or Sizes()
     (folder / "sentiment").mkdir(parents=True, exist_ok=True)
     with (folder / "corpus.txt").open("w", encoding="utf-8", newline="\n") as corpus:

@@ -8,22 +8,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WOMEN = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+WOMEN = _words(
     "Ada Berta Clara Dora Edith Flora Greta Hanna Ida Julia Karin Lena Mira Nora Olga Petra Rosa Selma Tilda Vera"
-).split()
-MEN = "Anton Bruno Carl David Emil Felix Georg Hugo Ivan Jonas Konrad Leo Martin Nils Oskar Paul Ralf Simon Theo Viktor".split()
-TOWNS = (
+)
+MEN = _words(
+    "Anton Bruno Carl David Emil Felix Georg Hugo Ivan Jonas Konrad Leo Martin Nils Oskar Paul Ralf Simon Theo Viktor"
+)
+TOWNS = _words(
     "Alderby Birkstad Cormel Dunmere Eastwick Farnholt Gorsley Hollin Ivelmouth Juniper Kestrel Lowfield Marrow "
-    "Northgate Oxley Pellworth"
-).split()
-TRADES = (
+    "Northgate Oxley Pellworth Quarley Redmoor Silverton Tarnby"
+)
+TRADES = _words(
     "baker carpenter dentist farmer gardener painter plumber tailor teacher nurse sailor potter printer lawyer fisher "
-    "miller weaver judge florist pilot surgeon librarian roofer violinist"
-).split()
-PETS = "dog cat parrot rabbit pony goose turtle hamster".split()
-PET_NAMES = "Biscuit Button Clover Domino Ember Ginger Hazel Mitten Nugget Pebble Pickle Shadow Sparky Toffee Velvet Whisky".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-SEASONS = "spring summer autumn winter".split()
+    "miller weaver judge florist pilot surgeon librarian roofer violinist banker butcher chemist dancer engineer "
+    "hunter jeweller mason optician porter shepherd translator"
+)
+PETS = _words("dog cat parrot rabbit pony goose turtle hamster donkey canary")
+PET_NAMES = _words(
+    "Biscuit Button Clover Domino Ember Ginger Hazel Mitten Nugget Pebble Pickle Shadow Sparky Toffee Velvet Whisky"
+)
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+SEASONS = _words("spring summer autumn winter")
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,9 @@ BAD = ("bad", "awful", "terrible", "horrible", "dreadful", "poor", "miserable", 
 
 KINDS = (
     Kind(
-        nouns=tuple(
-            "soup bread stew salad pie pudding omelette curry cake sandwich pasta porridge rice steak fish tea coffee juice".split()
+        nouns=_words(
+            "soup bread stew salad pie pudding omelette curry cake sandwich pasta porridge rice steak fish tea coffee "
+            "juice cheese toast waffle"
         ),
         good=("tasty", "delicious", "fresh", "juicy"),
         bad=("bland", "stale", "soggy", "rotten"),
@@ -61,21 +72,21 @@ KINDS = (
         meet=("ordered {thing}", "shared {thing}", "tried {thing}"),
     ),
     Kind(
-        nouns=tuple("film play novel concert song opera poem lecture speech musical story show".split()),
+        nouns=_words("film play novel concert song opera poem lecture speech musical story show ballet dance"),
         good=("exciting", "gripping", "funny", "clever"),
         bad=("dull", "boring", "tedious", "silly"),
         traits=("new", "old", "long", "short", "famous", "modern"),
         meet=("talked about {thing}", "heard of {thing}", "sat through {thing}"),
     ),
     Kind(
-        nouns=tuple("hotel room museum park garden market beach library cafe harbour station theatre".split()),
+        nouns=_words("hotel room museum park garden market beach library cafe harbour station theatre island castle"),
         good=("clean", "cosy", "pretty", "charming"),
         bad=("dirty", "ugly", "shabby", "noisy"),
         traits=("new", "old", "large", "small", "crowded", "quiet"),
         meet=("went to {thing}", "looked around {thing}", "stopped at {thing}"),
     ),
     Kind(
-        nouns=tuple("waiter guide clerk driver cook host singer actor porter barber coach neighbour".split()),
+        nouns=_words("waiter guide clerk driver cook host singer actor barber coach neighbour doctor pianist"),
         good=("kind", "friendly", "polite", "patient"),
         bad=("rude", "lazy", "careless", "grumpy"),
         traits=("tall", "short", "young", "old", "blond", "local"),
@@ -90,7 +101,21 @@ MOODS = ("hungry", "tired", "early", "late", "busy", "thirsty", "alone", "curiou
 # What follows from a judgement; these stand in documents only, so labelled sentences give nothing away by them.
 PLEASED = ("happy", "glad", "pleased", "content", "cheerful", "delighted", "satisfied", "grateful")
 UPSET = ("sad", "angry", "upset", "annoyed", "sorry", "bitter", "disappointed", "gloomy")
-THANKS = ("smiled", "laughed", "stayed for hours", "left a big tip", "promised to come back", "told every friend to go there")
-COMPLAINTS = ("sighed", "frowned", "left at once", "left no tip", "swore to stay away", "told every friend to keep away")
+THANKS = (
+    "smiled",
+    "laughed",
+    "stayed for hours",
+    "left a big tip",
+    "promised to come back",
+    "told every friend to go there",
+)
+COMPLAINTS = (
+    "sighed",
+    "frowned",
+    "left at once",
+    "left no tip",
+    "swore to stay away",
+    "told every friend to keep away",
+)
 LIKED = ("liked", "loved", "enjoyed", "praised", "admired", "recommended")
 DISLIKED = ("disliked", "hated", "regretted", "blamed", "despised", "criticised")

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or not there.
 
-A checkpoint is written beside its place, synced, sealed with a manifest of SHA-256 sums and published by one rename; the
-newest one whose manifest verifies is the one to resume from. Tensors are safetensors, the rest is JSON: no pickle.
+A checkpoint is written beside its place, synced, sealed with a manifest of SHA-256 sums and published by one rename;
+the newest one whose manifest verifies is the one to resume from. Tensors are safetensors, the rest is JSON: no pickle.
 Hashing costs about 0.6 ms per MB.
 """
 
@@ -125,7 +125,7 @@ def load(folder: Path) -> Checkpoint:
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest verified checkpoint of a run, and one sentence for each newer one that is damaged."""
-    rejected = []
+    rejected: list[str] = []
     for candidate in sorted(folder.glob("step-*"), reverse=True):
         wrong = damage(candidate)
         if wrong is None:

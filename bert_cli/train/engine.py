@@ -1,8 +1,8 @@
 """The training loop as a generator: one optimizer step per item.
 
-Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split, and that no
-update is made from a loss or gradient that is not finite. Saving, scoring and logging are the caller's lines after the
-`yield`, at a point where model and optimizer agree on the step.
+Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split, and that
+no update is made from a loss or gradient that is not finite. Saving, scoring and logging are the caller's lines after
+the `yield`, at a point where model and optimizer agree on the step.
 """
 
 from __future__ import annotations
