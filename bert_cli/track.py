@@ -41,7 +41,7 @@ class Record(Protocol):
     @property
     def tokens(self) -> int: ...
     @property
-    def padded_tokens(self) -> int: ...
+    def computed_tokens(self) -> int: ...
     @property
     def seconds(self) -> float: ...
 
@@ -161,14 +161,14 @@ class _Window:
     """Sums over some steps."""
 
     def __init__(self) -> None:
-        self.steps = self.examples = self.tokens = self.padded = 0
+        self.steps = self.examples = self.tokens = self.computed = 0
         self.seconds = self.losses = 0.0
 
     def add(self, record: Record) -> None:
         self.steps += 1
         self.examples += record.examples
         self.tokens += record.tokens
-        self.padded += record.padded_tokens
+        self.computed += record.computed_tokens
         self.seconds += record.seconds
         self.losses += record.loss
 
@@ -177,12 +177,12 @@ class _Window:
         return self.losses / max(1, self.steps)
 
     def rates(self) -> dict[str, float]:
-        """Real examples and tokens per second of training steps, and computed per real token."""
+        """Real examples and tokens per second of training steps, and computed tokens per real one."""
         seconds = max(self.seconds, 1e-9)
         return {
             "train/examples_per_s": round(self.examples / seconds, 2),
             "train/tokens_per_s": round(self.tokens / seconds, 1),
-            "train/padding": round(self.padded / max(1, self.tokens), 4),
+            "train/computed_per_token": round(self.computed / max(1, self.tokens), 4),
         }
 
 

@@ -57,6 +57,7 @@ def evaluate(
     """
     from bert_cli.run import evaluate as work
 
+    gates = work.read_gates(fail_under or [])
     found = work.evaluate(
         target,
         task=task,
@@ -73,7 +74,7 @@ def evaluate(
         print_json(_finite(found.as_dict()))
     else:
         _show(found)
-    work.check_gates(found.scores, fail_under or [])
+    work.check_gates(found.scores, gates)
 
 
 def _finite(value: Any) -> Any:

@@ -150,16 +150,21 @@ def _train(verb: str, given: dict[str, Any]) -> None:
 
 
 def _load(verb: str, given: dict[str, Any]) -> Loaded:
+    from bert_cli.recipe.keys import known_keys
     from bert_cli.recipe.load import load_recipe
 
     words = given["words"] or []
-    recipes = [word for word in words if "=" not in word]
+    # A key that lacks its value is no recipe: the loader says what it should look like.
+    overrides = [word for word in words if "=" in word or word in known_keys().fields]
+    recipes = [word for word in words if word not in overrides]
     if len(recipes) > 1:
         raise UsageError(
             "U001",
             "only one recipe can be given",
+            key="RECIPE",
             found=" ".join(recipes),
-            help="put what they share into one, with extends:",
+            allowed="one recipe, and any number of key=value",
+            help=f"give {recipes[-1]} alone, with the line `extends: {recipes[0]}` in it",
         )
     out = given["out"]
     task = given["task"]
@@ -183,7 +188,7 @@ def _load(verb: str, given: dict[str, Any]) -> Loaded:
     return load_recipe(
         recipes[0] if recipes else None,
         task=task,
-        overrides=[word for word in words if "=" in word],
+        overrides=overrides,
         flags=flags,
         verb=verb,
     )

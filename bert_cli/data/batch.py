@@ -37,7 +37,7 @@ class Batch:
 
     @property
     def padded_tokens(self) -> int:
-        """Tokens that the model computes, padding included."""
+        """Tokens with padding."""
         return self.inputs["input_ids"].numel()
 
     def to(self, device: torch.device) -> Batch:

@@ -131,6 +131,7 @@ def no_labels(split: Split) -> DataError:
         split.unlabelled or f"split '{split.name}' has no labels",
         where=split.origin,
         key="data.columns.label",
+        found=f"{len(split)} rows without a label",
         allowed="a label in every row",
         help="use a split with labels; bertctl predict needs none",
     )

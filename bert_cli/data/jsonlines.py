@@ -152,5 +152,5 @@ def _not_json(text: str, error: Exception, name: str, number: int) -> DataError:
         where=f"{name}:{line}:{position - begin + 1}",
         found=listing(fragment[:1]) or "the line ends",
         allowed="one JSON object a line, or a list of objects",
-        help=f"sed -n {line}p {name} shows the line",
+        help=f"mend line {line}; json.dumps writes each row soundly",
     )

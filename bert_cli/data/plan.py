@@ -39,7 +39,8 @@ class Plan:
         batch_size: examples per optimizer step.
         total_steps: where the run ends.
         seed: decides the order of every epoch.
-        micro_batch_tokens: most tokens, padding included, in one micro-batch; one example may exceed it alone.
+        micro_batch_tokens: most computed tokens in one micro-batch; one example may exceed it alone.
+        unpadded: the model computes real tokens only, so that a batch is split for memory alone.
     """
 
     lengths: np.ndarray
@@ -47,6 +48,7 @@ class Plan:
     total_steps: int
     seed: int
     micro_batch_tokens: int
+    unpadded: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -61,7 +63,8 @@ class Plan:
     def step(self, step: int) -> PlannedStep:
         """The micro-batches of a step (counted from 0)."""
         rows = self.rows(step)
-        parts = micro_batches(self.lengths[rows], self.micro_batch_tokens)
+        cut = token_batches if self.unpadded else micro_batches
+        parts = cut(self.lengths[rows], self.micro_batch_tokens)
         return PlannedStep(step, step // self.steps_per_epoch, tuple(rows[part] for part in parts))
 
 
@@ -118,6 +121,17 @@ def _cuts(ordered: np.ndarray, max_tokens: int) -> list[int]:
         room = max(1, max_tokens // max(1, int(ordered[start])))
         cuts.update(range(start, end, room))
     return sorted(cuts)
+
+
+def token_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
+    """Split a batch, in its order, into parts of at most `max_tokens` real tokens (a longer example stands alone)."""
+    parts, start, tokens = [], 0, 0
+    for place, length in enumerate(lengths.tolist()):
+        if place > start and tokens + length > max_tokens:
+            parts.append(np.arange(start, place))
+            start, tokens = place, 0
+        tokens += length
+    return [*parts, np.arange(start, len(lengths))]
 
 
 def sorted_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:

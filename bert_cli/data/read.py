@@ -70,9 +70,9 @@ def _resolve(path: Path | BinaryIO, format: str | None, label: str) -> str:
             "D001",
             f"the format of {label} is not known" if found else f"the format of {label} must be given",
             where=label,
-            found=found,
+            found=found or None,
             allowed=[f".{known}" for known in FORMATS] + [f".{known}.gz" for known in FORMATS],
-            help="rename the file so that its suffix names its format"
+            help="rename the file so that its suffix names its format, as train.csv"
             if isinstance(path, Path)
             else "name the format, as jsonl",
         )
@@ -122,6 +122,7 @@ def _iterate(path: Path | BinaryIO, kind: str, label: str, *, quoting: str, enco
             where=label,
             found="a header only, or blank lines",
             allowed="at least one row",
+            help="write the rows again, or give another file",
         )
 
 

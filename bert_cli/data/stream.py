@@ -46,7 +46,12 @@ def text_lines(stream: BinaryIO, name: str, *, encoding: str = "utf-8") -> Itera
     first = next(lines, b"")
     if not first:
         raise DataError(
-            "D005", f"{name} is empty (0 bytes)", where=name, help="write the data to it again, or give another file"
+            "D005",
+            f"{name} is empty",
+            where=name,
+            found="0 bytes",
+            allowed="at least one row",
+            help="write the data to it again, or give another file",
         )
     if codec.startswith(("utf-16", "utf-32")):
         # A line feed is two or four bytes here, so splitting bytes at line feeds would cut characters.

@@ -105,13 +105,16 @@ def larger_is_better(name: str) -> bool:
     return METRICS[name].larger_is_better
 
 
-def check_metrics(names: Sequence[str], objective: str, n_classes: int | None = None) -> None:
+def check_metrics(
+    names: Sequence[str], objective: str, n_classes: int | None = None, *, key: str = "eval.metrics"
+) -> None:
     """Refuse names that cannot be computed for `objective`; names of the evaluate library are left to `parse_spec`.
 
     Args:
         names: what a recipe or a task asks for.
         objective: the task's objective.
         n_classes: number of classes, or None where it is not known yet.
+        key: the recipe key that holds the names.
 
     Raises:
         UsageError: M001 unknown, M002 does not fit the objective, M003 `f1` beyond two classes; all of them at once.
@@ -122,13 +125,14 @@ def check_metrics(names: Sequence[str], objective: str, n_classes: int | None = 
         if is_external(name):
             continue
         if name not in METRICS:
-            errors.append(_unknown(name, fitting))
+            errors.append(_unknown(name, fitting, key=key))
         elif name not in fitting:
             errors.append(
                 UsageError(
                     "M002",
                     f"the metric '{name}' does not fit the objective '{objective}'",
-                    key="eval.metrics",
+                    key=key,
+                    found=name,
                     allowed=", ".join(fitting) or "no metric",
                     help="choose one of the allowed metrics",
                 )
@@ -138,7 +142,7 @@ def check_metrics(names: Sequence[str], objective: str, n_classes: int | None = 
                 UsageError(
                     "M003",
                     f"the metric 'f1' is that of class id 1 of two classes; there are {n_classes}",
-                    key="eval.metrics",
+                    key=key,
                     found="f1",
                     allowed="f1_macro, f1_micro, f1_weighted",
                     help="eval.metric=f1_macro",
@@ -147,7 +151,7 @@ def check_metrics(names: Sequence[str], objective: str, n_classes: int | None = 
     raise_all(errors)
 
 
-def _unknown(name: str, fitting: tuple[str, ...]) -> UsageError:
+def _unknown(name: str, fitting: tuple[str, ...], *, key: str = "eval.metrics") -> UsageError:
     usual = _OTHER_NAMES.get(name.casefold().replace("-", "_"))
     meant = usual if usual in fitting else closest(name, fitting)
     # The list is given as text because it must not be cut, and because the usual names are no near spelling of ours.
@@ -155,7 +159,7 @@ def _unknown(name: str, fitting: tuple[str, ...]) -> UsageError:
     return UsageError(
         "M001",
         f"there is no metric '{name}'" + (f"; did you mean '{meant}'?" if meant else ""),
-        key="eval.metrics",
+        key=key,
         found=name,
         allowed=allowed,
         help=f"use '{meant}'" if meant else "name one of these, or evaluate:NAME@COMMIT of the evaluate library",

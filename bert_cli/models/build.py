@@ -64,7 +64,12 @@ def load_tokenizer(folder: Path) -> Any:
         ) from error
     if tokenizer.pad_token_id is None:
         raise ModelError(
-            "L021", "the tokenizer has no padding token", where=str(folder), help="use the tokenizer of an encoder"
+            "L021",
+            "the tokenizer has no padding token",
+            where=str(folder),
+            found=listing(f"{role} {token}" for role, token in tokenizer.special_tokens_map.items()) or "none",
+            allowed="pad_token in tokenizer_config.json",
+            help="name an encoder's tokenizer: model.tokenizer=FOLDER",
         )
     return tokenizer
 
@@ -134,7 +139,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
-            **({} if attention == "auto" else {"attn_implementation": attention}),
+            **({} if attention in ("auto", "unpadded") else {"attn_implementation": attention}),
         )
     except Exception as error:  # safetensors and transformers raise many types for damaged weights
         raise ModelError(
@@ -181,6 +186,9 @@ def _check_loaded(model: Any, info: dict[str, Any], located: Located, *, reset_h
 def _draw_head(model: Any) -> None:
     for name, module in model.named_modules():
         if name and _is_head(model, f"{name}.") and "pooler" not in name and not list(module.children()):
+            # transformers marks what it read from a checkpoint, and leaves marked tensors as they are.
+            for parameter in module.parameters():
+                parameter._is_hf_initialized = False  # type: ignore[attr-defined]
             model._init_weights(module)
 
 

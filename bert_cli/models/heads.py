@@ -17,6 +17,11 @@ def head_labels(config: dict[str, Any], kind: str) -> tuple[str, ...] | None:
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
+def unnamed(labels: Sequence[str]) -> bool:
+    """Whether these are the placeholders LABEL_0, LABEL_1 … that say nothing about the classes."""
+    return all(name == f"LABEL_{i}" for i, name in enumerate(labels))
+
+
 def same_labels(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether two lists name the same classes, in any order and case."""
     return sorted(name.casefold() for name in one) == sorted(name.casefold() for name in other)

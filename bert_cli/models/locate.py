@@ -75,7 +75,13 @@ def locate(
         located = Located(path, name)
     elif path.exists():
         raise ModelError(
-            "L002", "a model is a folder, this is a file", where=str(path), key="model.name", help="name its folder"
+            "L002",
+            "a model is a folder, this is a file",
+            where=str(path),
+            key="model.name",
+            found=path.name,
+            allowed="a model folder, a run folder, or OWNER/NAME on the hub",
+            help="name the folder that holds config.json",
         )
     elif not _HUB_ID.match(name):
         raise _no_folder(path)
@@ -132,11 +138,12 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
     except Exception as error:  # the hub library lets many transport errors through
         raise HubError(
             "E003",
-            f"'{name}' is not on this disk"
-            + (", and --offline forbids a download" if offline else ", and the hub does not answer"),
+            f"'{name}' is neither a folder nor in the hub's cache"
+            + (", and offline mode is on" if offline else ", and the hub does not answer"),
             key="model.name",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            help=f"on a machine with a network: hf download {name}; then copy the folder and pass it as --model",
+            found=name if offline else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            allowed="a model folder, a run folder, or OWNER/NAME on the hub",
+            help=f"check the path; or, where there is a network: hf download {name} --local-dir DIR, then --model DIR",
         ) from error
     commit = Path(folder).name
     return Located(Path(folder), name, hub_id=name, revision=commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None)

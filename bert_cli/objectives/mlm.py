@@ -135,18 +135,26 @@ class MaskedLanguageModelling:
 
 def encode_blocks(tokenizer: Any, documents: Sequence[str], *, max_length: int) -> Iterator[EncodedChunk]:
     """Documents as blocks of at most `max_length` tokens; no block crosses a document and no token is lost."""
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
+    before, after = _around(tokenizer)
+    room = max_length - len(before) - len(after)
     blocks: list[list[int]] = []
     for start in range(0, len(documents), CHUNK):
         encoded = tokenizer(
             documents[start : start + CHUNK], add_special_tokens=False, return_attention_mask=False, verbose=False
         )["input_ids"]
         for ids in encoded:
-            blocks += [
-                tokenizer.build_inputs_with_special_tokens(ids[at : at + room]) for at in range(0, len(ids), room)
-            ]
+            blocks += [[*before, *ids[at : at + room], *after] for at in range(0, len(ids), room)]
         while len(blocks) >= CHUNK:
             yield EncodedChunk(blocks[:CHUNK], None, {})
             blocks = blocks[CHUNK:]
     if blocks:
         yield EncodedChunk(blocks, None, {})
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and after a text, found on a probe."""
+    probe = "a"
+    inner = tokenizer(probe, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(probe)["input_ids"]
+    at = next((i for i in range(len(whole)) if whole[i : i + len(inner)] == inner), 0)
+    return whole[:at], whole[at + len(inner) :]

@@ -164,6 +164,10 @@ def unknown_key(path: tuple[str, ...], *, where: str | None) -> UsageError:
         leaves.setdefault(name.rpartition(".")[2], []).append(name)
     here = keys.below(section) if section in keys.sections else []
     near = closest(leaf, here) if leaf not in leaves else None
+    if not near and leaf not in leaves and (foreign := closest(leaf, FOREIGN)) and FOREIGN[foreign][0]:
+        meant, hint = FOREIGN[foreign]
+        message += f"; {meant} may be meant"
+        return UsageError("R020", message, where=where, key=dotted, found=leaf, allowed=[meant], help=hint or _HELP)
     elsewhere = leaves.get(leaf) or leaves.get(closest(leaf, leaves) or "", [])
     if near or (here and not elsewhere):
         return UsageError("R020", message, where=where, key=dotted, found=leaf, allowed=here, help=_HELP)

@@ -125,7 +125,8 @@ class Layers:
         key = key.strip()
         if not sign:
             message = f"'{text}' is not key=value"
-            self.errors.append(UsageError("R030", message, where=text, found=text, help="for example: train.lr=3e-5"))
+            allowed, help = "key=value", f"for example: {key}=VALUE"
+            self.errors.append(UsageError("R030", message, where=text, found=text, allowed=allowed, help=help))
             return
         path = tuple(key.split("."))
         if path in self.sections:

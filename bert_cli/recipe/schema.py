@@ -30,7 +30,9 @@ class ModelSection(Section):
     )
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer; default: the model's own.")
-    attention: Literal["auto", "sdpa", "eager"] = Field("auto", description="Attention implementation.")
+    attention: Literal["auto", "unpadded", "sdpa", "eager"] = Field(
+        "auto", description="Attention; unpadded computes real tokens only, auto: unpadded where the model allows it."
+    )
     reset_head: bool = Field(False, description="Start a fresh head when the checkpoint's head has other labels.")
     allow_bin: bool = Field(
         False, description="Accept a model that has only pickled .bin weights (converted once, safely)."

@@ -14,6 +14,7 @@ import numpy as np
 from bert_cli.data.plan import Plan, total_steps
 from bert_cli.data.store import SplitStore
 from bert_cli.errors import UsageError
+from bert_cli.models.attention import is_unpadded, unpad
 from bert_cli.models.build import check_fits, load_model, new_model
 from bert_cli.models.params import ParamGroup, freeze, groups
 from bert_cli.objectives.base import Objective
@@ -75,6 +76,8 @@ def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
             seed=recipe.train.seed,
         )
     check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
+    if recipe.model.attention in ("auto", "unpadded"):
+        unpad(model, required=recipe.model.attention == "unpadded")
     return model
 
 
@@ -150,6 +153,13 @@ def build(prepared: Prepared) -> Built:
         eps=recipe.train.eps,
     )
     steps = total_steps(len(train), recipe.train.batch_size, epochs=recipe.train.epochs, steps=recipe.train.steps)
-    plan = Plan(train.lengths, recipe.train.batch_size, steps, recipe.train.seed, recipe.train.micro_batch_tokens)
+    plan = Plan(
+        train.lengths,
+        recipe.train.batch_size,
+        steps,
+        recipe.train.seed,
+        recipe.train.micro_batch_tokens,
+        unpadded=is_unpadded(model),
+    )
     schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)
     return Built(model, objective, parameter_groups, optimizer, plan, schedule)

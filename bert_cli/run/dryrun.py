@@ -90,14 +90,15 @@ def _split(prepared: Prepared, name: str) -> dict[str, Any]:
 def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
     """Padding as (computed ÷ real) tokens, over up to 200 steps of the plan."""
     plan = built.plan
-    real = sorted_tokens = padded = passes = 0
+    real = here = padded = passes = 0
     seen = range(min(200, plan.total_steps))
     for step in seen:
         lengths = plan.lengths[plan.rows(step)]
         real += int(lengths.sum())
         padded += int(lengths.max()) * len(lengths)
         for rows in plan.step(step).micro_batches:
-            sorted_tokens += int(plan.lengths[rows].max()) * len(rows)
+            widths = plan.lengths[rows]
+            here += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
             passes += 1
     return {
         "steps": plan.total_steps,
@@ -108,7 +109,7 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         "padding": {
             "to_max_length": round(recipe.data.max_length * plan.batch_size * len(seen) / real, 2),
             "to_longest_of_batch": round(padded / real, 2),
-            "here": round(sorted_tokens / real, 2),
+            "here": round(here / real, 2),
         },
         "parameters": sum(p.numel() for p in built.model.parameters()),
         "trainable": sum(p.numel() for p in built.model.parameters() if p.requires_grad),

@@ -6,7 +6,8 @@ Class names are matched by name; where they differ from the data's the evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 from bert_cli.env import Runtime
 from bert_cli.errors import ModelError, QualityGateError, UsageError
 from bert_cli.metrics import Predictions, Scorer, larger_is_better, report
-from bert_cli.models.heads import head_labels
+from bert_cli.models.heads import head_labels, unnamed
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.prepare import Prepared, prepare_corpus, prepare_sequence, require_task
-from bert_cli.run.publish import ModelFacts
+from bert_cli.run.publish import FACTS, ModelFacts
 from bert_cli.run.rundir import RunDir
 from bert_cli.train.evaluate import score
 
@@ -88,7 +89,7 @@ def evaluate(
         write_to: where predictions go; default: the run's folder, or here for a bare model.
 
     Raises:
-        ModelError: the model has no head for the task (L041), or its labels are not the data's (L042).
+        ModelError: the model has no head for the task (L041), or a head whose outputs have no names (L042).
     """
     run = run_of(target)
     located = locate(target, offline=offline, allow_bin="model.allow_bin=true" in overrides)
@@ -197,6 +198,17 @@ def _prepare(
             allowed=f"{len(head)}: {', '.join(head[:8])}",
             help="--labels NAME,NAME",
         )
+    if labels is None and task.objective != "text-regression" and unnamed(head) and not _ours(located):
+        names = ",".join(task.labels[:8]) if task.labels else "NAME,NAME"
+        raise ModelError(
+            "L042",
+            "the model does not say what its outputs mean",
+            where=str(located.folder / "config.json"),
+            key="--labels",
+            found=", ".join(head[:8]),
+            allowed="a name for each output, in their order",
+            help=f"--labels {names} if that is their order",
+        )
     order = None if task.objective == "text-regression" else labels or head
     return prepare_sequence(
         recipe,
@@ -209,6 +221,11 @@ def _prepare(
     )
 
 
+def _ours(located: Located) -> bool:
+    """Whether bertctl wrote the model, which then means its labels as they are."""
+    return (located.folder / FACTS).is_file()
+
+
 def _predictions_path(run: RunDir | None, prepared: Prepared, *, split: str) -> Path:
     name = f"{split}.jsonl"
     if run is None:
@@ -219,21 +236,40 @@ def _predictions_path(run: RunDir | None, prepared: Prepared, *, split: str) -> 
     )
 
 
-def check_gates(scores: dict[str, float], gates: list[str]) -> None:
-    """Refuse scores beyond the gates `METRIC=VALUE`.
+def read_gates(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """Gates `METRIC=NUMBER` as names with limits.
 
     Raises:
-        UsageError: a gate that cannot be read (U052) or names no score (U053).
+        UsageError: a gate that cannot be read (U052).
+    """
+    gates = []
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = math.nan
+        if not name or math.isnan(limit):
+            raise UsageError(
+                "U052",
+                "a gate is METRIC=NUMBER",
+                key="--fail-under",
+                found=text,
+                allowed="METRIC=NUMBER",
+                help="--fail-under accuracy=0.9",
+            )
+        gates.append((name, limit))
+    return gates
+
+
+def check_gates(scores: dict[str, float], gates: Sequence[tuple[str, float]]) -> None:
+    """Refuse scores beyond the gates.
+
+    Raises:
+        UsageError: a gate names no score (U053).
         QualityGateError: a gate is missed (Q001).
     """
-    for gate in gates:
-        name, _, text = gate.partition("=")
-        try:
-            limit = float(text)
-        except ValueError as error:
-            raise UsageError(
-                "U052", "a gate is METRIC=NUMBER", key="--fail-under", found=gate, help="--fail-under accuracy=0.9"
-            ) from error
+    for name, limit in gates:
         if name not in scores:
             raise UsageError(
                 "U053",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bert_cli.env import Runtime
 from bert_cli.errors import ModelError, UsageError
-from bert_cli.metrics import Scorer
+from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
@@ -89,6 +89,8 @@ def make_scorer(prepared: Prepared) -> Scorer:
     recipe, task = prepared.recipe, prepared.task
     wanted = [*task.metrics, *recipe.eval.metrics]
     if recipe.eval.metric is not None and recipe.eval.metric not in wanted:
+        classes = len(prepared.labels) if prepared.labels else None
+        check_metrics([recipe.eval.metric], task.objective, classes, key="eval.metric")
         wanted.append(recipe.eval.metric)
     return Scorer(
         tuple(dict.fromkeys(wanted)), task.objective, labels=prepared.labels, allow_code=recipe.eval.allow_code
@@ -137,7 +139,12 @@ def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
         found = Path(wanted).expanduser()
         if not found.is_dir():
             raise ModelError(
-                "C010", f"there is no checkpoint '{found}'", key="run.resume", found=wanted, help="--resume auto"
+                "C010",
+                f"there is no checkpoint '{found}'",
+                key="run.resume",
+                found=wanted,
+                allowed="never, auto, or a folder of RUN/checkpoints",
+                help="--resume auto",
             )
     _same_recipe(recipe, run)
     note(f"going on from {found}")

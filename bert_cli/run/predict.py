@@ -18,6 +18,7 @@ from bert_cli.data.plan import sorted_batches
 from bert_cli.data.read import Record
 from bert_cli.env import Runtime
 from bert_cli.errors import DataError, ModelError
+from bert_cli.models.attention import unpad
 from bert_cli.models.build import check_fits, load_model, load_tokenizer
 from bert_cli.models.heads import head_labels
 from bert_cli.models.locate import locate
@@ -111,7 +112,7 @@ class Predictor:
             where=f"{origin}:{record.line}",
             key="--text" if role == "text" else "--text-pair",
             found=", ".join(record.values),
-            allowed=list(names),
+            allowed=list(dict.fromkeys(names)),
             help=f"--{role.replace('_', '-')} COLUMN names it",
         )
 
@@ -152,6 +153,7 @@ def load_predictor(
         labels=labels,
         problem_type=PROBLEM_TYPES[objective_name],
     )
+    unpad(model)
     model.eval().to(runtime.device)
     max_length = facts.max_length if facts else min(tokenizer.model_max_length, 512)
     check_fits(model, tokenizer, max_length=max_length)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from bert_cli.data.store import Store, open_or_write, write_split
 from bert_cli.env import cache_dir
-from bert_cli.errors import ModelError, UsageError
+from bert_cli.errors import DataError, ModelError, UsageError
 from bert_cli.files import digest
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import Recipe
@@ -170,22 +172,22 @@ def _head_of(located: Located, task: Task, recipe: Recipe) -> tuple[str, ...] | 
     Raises:
         ModelError: the head has other labels than the task (L030).
     """
-    from bert_cli.models.heads import head_labels, same_labels
+    from bert_cli.models.heads import head_labels, same_labels, unnamed
 
     if task.objective == "text-regression":
         return None
     head = head_labels(located.config, "ForSequenceClassification")
     wanted = recipe.data.labels if recipe.data.labels != "auto" else task.labels
-    if head is None or wanted is None:
-        return None if head is None else head
-    if not same_labels(head, wanted):
+    if head is None or (wanted is None and not unnamed(head)):
+        return head
+    if wanted is None or not same_labels(head, wanted):
         raise ModelError(
             "L030",
             "the checkpoint's head has other labels than the task",
             where=str(located.folder),
             key="model.reset_head",
             found=", ".join(head[:8]),
-            allowed=", ".join(wanted[:8]),
+            allowed=", ".join(wanted[:8]) if wanted else "a head whose outputs have names",
             help="model.reset_head=true starts a fresh head",
         )
     return head
@@ -236,6 +238,15 @@ def prepare_corpus(
             allowed="model.name, or model.config with model_type and sizes",
             help="--model google-bert/bert-base-uncased, or model.config.model_type=bert",
         )
+    if recipe.data.validation != "auto" and not recipe.data.validation.endswith("%"):
+        raise UsageError(
+            "U015",
+            "a corpus has no split of that name",
+            key="data.validation",
+            found=recipe.data.validation,
+            allowed="auto (10%), or a share of the documents as '5%'",
+            help="data.validation=5%",
+        )
     located = None
     if recipe.model.name is not None:
         located = locate(
@@ -243,21 +254,23 @@ def prepare_corpus(
         )
     files = corpus_files(Path(recipe.data.source).expanduser())
     fingerprints = {file.name: digest(file) for file in files}
-    if recipe.model.tokenizer is not None:
-        folder = locate(recipe.model.tokenizer, offline=offline, weights=False).folder
-    elif located is not None:
-        folder = located.folder
-    else:
-        folder = _trained_tokenizer(recipe, files, fingerprints, note=note)
-    tokenizer = load_tokenizer(folder)
-    if tokenizer.mask_token_id is None:
-        raise ModelError(
-            "L031",
-            "the tokenizer has no mask token",
-            where=str(folder),
-            help="use the tokenizer of a masked language model",
-        )
-    key = _key(recipe, task, folder, fingerprints, {"corpus": True})
+    with ExitStack() as stack:
+        if recipe.model.tokenizer is not None:
+            folder = locate(recipe.model.tokenizer, offline=offline, weights=False).folder
+        elif located is not None:
+            folder = located.folder
+        else:
+            home = cache_dir() if keep else Path(stack.enter_context(TemporaryDirectory(prefix="bertctl-")))
+            folder = _trained_tokenizer(recipe, files, fingerprints, home=home, note=note)
+        tokenizer = load_tokenizer(folder)
+        if tokenizer.mask_token_id is None:
+            raise ModelError(
+                "L031",
+                "the tokenizer has no mask token",
+                where=str(folder),
+                help="use the tokenizer of a masked language model",
+            )
+        key = _key(recipe, task, folder, fingerprints, {"corpus": True})
     store = open_or_write(
         cache_dir() / "tokens",
         key,
@@ -277,6 +290,16 @@ def _write_corpus(
     note(f"tokenising {', '.join(file.name for file in files[:4])}")
     documents = [document for file in files for document in read_documents(file, encoding=recipe.data.encoding)]
     documents = documents[: recipe.data.limit]
+    if len(documents) < 2:
+        raise DataError(
+            "D084",
+            "a corpus needs two documents, one to learn from and one to score on",
+            where=", ".join(file.name for file in files[:4]),
+            key="data.source",
+            found=f"{len(documents)} document",
+            allowed="documents with blank lines between them",
+            help="put a blank line between the documents",
+        )
     share = 0.1 if recipe.data.validation == "auto" else float(recipe.data.validation.rstrip("%")) / 100
     train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, seed=recipe.train.seed)
     for name, rows in (("train", train), ("validation", held)):
@@ -287,7 +310,9 @@ def _write_corpus(
     return {"labels": None, "columns": {}, "fingerprints": dict(fingerprints)}
 
 
-def _trained_tokenizer(recipe: Recipe, files: list[Path], fingerprints: Mapping[str, str], *, note: Note) -> Path:
+def _trained_tokenizer(
+    recipe: Recipe, files: list[Path], fingerprints: Mapping[str, str], *, home: Path, note: Note
+) -> Path:
     from bert_cli.data.corpus import read_documents
     from bert_cli.models.tokenizer import train_wordpiece
 
@@ -297,7 +322,7 @@ def _trained_tokenizer(recipe: Recipe, files: list[Path], fingerprints: Mapping[
         "encoding": recipe.data.encoding,
     }
     name = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:32]
-    folder = cache_dir() / "tokenizers" / name
+    folder = home / "tokenizers" / name
     if not (folder / "tokenizer.json").is_file():
         note(f"training a WordPiece tokenizer of {recipe.tokenizer.vocab_size} tokens")
         texts: Iterator[str] = (text for file in files for text in read_documents(file, encoding=recipe.data.encoding))

@@ -108,7 +108,8 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
                 f"'{part}' is a file where a folder is expected",
                 key="run.out",
                 found=str(path),
-                help="--out another folder",
+                allowed="a new or empty folder",
+                help="name another --out",
             )
     if path.is_dir() and any(path.iterdir()) and not (overwrite or resuming):
         raise UsageError(
@@ -127,6 +128,7 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
             where=str(path),
             key="--overwrite",
             found="no recipe.yaml",
+            allowed="a run folder, or a new one",
             help="name another --out, or delete the folder yourself",
         )
     return RunDir(path)

@@ -25,8 +25,8 @@ TOWNS = _words(
 )
 TRADES = _words(
     "baker carpenter dentist farmer gardener painter plumber tailor teacher nurse sailor potter printer lawyer fisher "
-    "miller weaver judge florist pilot surgeon librarian roofer violinist banker butcher chemist dancer engineer "
-    "hunter jeweller mason optician porter shepherd translator"
+    "miller weaver judge florist pilot surgeon librarian roofer violinist banker butcher chemist dancer diver "
+    "hunter jeweller mason glazier porter shepherd translator"
 )
 PETS = _words("dog cat parrot rabbit pony goose turtle hamster donkey canary")
 PET_NAMES = _words(

@@ -32,7 +32,7 @@ class StepRecord:
         losses: each loss term, averaged over the batch.
         loss: their weighted sum, which was minimised.
         grad_norm: L2 norm before clipping.
-        examples, tokens: real ones in this batch; padded_tokens: what the model computed.
+        examples, tokens: real ones in this batch; computed_tokens: what the encoder computed, padding included.
         seconds: time of this step alone.
     """
 
@@ -44,7 +44,7 @@ class StepRecord:
     grad_norm: float
     examples: int
     tokens: int
-    padded_tokens: int
+    computed_tokens: int
     seconds: float
 
 
@@ -99,7 +99,7 @@ def train(
             grad_norm=norm,
             examples=sum(map(len, batches)),
             tokens=sum(batch.tokens for batch in batches),
-            padded_tokens=sum(batch.padded_tokens for batch in batches),
+            computed_tokens=sum(batch.tokens if plan.unpadded else batch.padded_tokens for batch in batches),
             seconds=time.perf_counter() - began,
         )
 

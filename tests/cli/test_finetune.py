@@ -1,0 +1,211 @@
+"""`bertctl finetune`, from files to a published model."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import SMALL, Cli
+from tiny import tiny_data, write_table
+
+from bert_cli.cli.app import run as run_command
+from bert_cli.recipe.load import load_recipe, recipe_hash
+
+FILES = {
+    "best/README.md",
+    "best/bertctl.json",
+    "best/config.json",
+    "best/model.safetensors",
+    "best/tokenizer.json",
+    "best/tokenizer_config.json",
+    "checkpoints/step-00000004/MANIFEST.json",
+    "checkpoints/step-00000004/model.safetensors",
+    "checkpoints/step-00000004/optimizer.safetensors",
+    "checkpoints/step-00000004/state.json",
+    "lock.json",
+    "metrics.jsonl",
+    "predictions/validation.jsonl",
+    "recipe.yaml",
+    "status.json",
+}
+PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"}
+# Pickle protocols 2 to 5, and the zip file that torch.save writes.
+MAGIC = (*(b"\x80" + bytes([protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
+ABSOLUTE = re.compile(r"(?<![\w:/.<])/(home|root|tmp|Users|work|var|mnt|data)/")
+
+
+def lines(path: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_what_the_readme_says_and_nothing_else(sst_run: Path) -> None:
+    assert set(files_in(sst_run)) == FILES
+    status = json.loads((sst_run / "status.json").read_text())
+    assert (status["state"], status["exit_code"], status["result"]["steps"]) == ("done", 0, 4)
+    assert any("train/loss" in line for line in lines(sst_run / "metrics.jsonl"))
+
+
+def test_the_recipe_of_a_run_is_read_back_equal(sst_run: Path, tiny_bert: Path, sst_like: Path) -> None:
+    flags = {"model.name": str(tiny_bert), "data.source": str(sst_like), "run.out": str(sst_run)}
+    small = {"data.max_length": 32, "train.batch_size": 16, "train.epochs": 1.0, "train.precision": "fp32"}
+    given = load_recipe(task="sst2", flags={**flags, **small, "train.lr": 1e-3}).recipe
+    kept = load_recipe(str(sst_run / "recipe.yaml")).recipe
+    assert kept == given
+    assert json.loads((sst_run / "lock.json").read_text())["recipe_sha256"] == recipe_hash(kept)
+
+
+def test_the_lock_file_says_what_the_run_ran_on(sst_run: Path) -> None:
+    lock = json.loads((sst_run / "lock.json").read_text())
+    assert {"bertctl", "versions", "git", "data", "model", "hardware", "device", "precision", "created"} <= set(lock)
+    assert set(lock["data"]) == {"train", "validation"}
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in (*lock["data"].values(), *lock["model"]["sha256"].values()))
+    assert {"python", "torch", "transformers"} <= set(lock["versions"])
+    assert lock["precision"]["name"] == "fp32"
+
+
+def test_no_file_of_a_run_is_a_pickle(sst_run: Path) -> None:
+    for name, path in files_in(sst_run).items():
+        assert path.suffix not in PICKLED, name
+        assert not path.read_bytes().startswith(MAGIC), name
+
+
+def test_the_published_model_names_no_path_no_user_and_no_host(sst_run: Path, tiny_bert: Path, sst_like: Path) -> None:
+    for name, path in files_in(sst_run / "best").items():
+        raw = path.read_bytes()
+        text = (raw[: 8 + int.from_bytes(raw[:8], "little")] if path.suffix == ".safetensors" else raw).decode("latin-1")
+        assert not ABSOLUTE.search(text), name
+        for secret in (str(tiny_bert), str(sst_like), str(Path.home()) + "/", socket.gethostname()):
+            assert secret not in text, name
+        if len(getpass.getuser()) > 4:
+            assert getpass.getuser() not in text, name
+
+
+def test_the_result_as_json_is_that_of_the_run_folder(cli: Cli, tiny_bert: Path, sst_like: Path) -> None:
+    done = cli("finetune", "--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--out", "run", "--json", *SMALL)
+    assert done.code == 0 and done.err == ""
+    assert done.json == json.loads(Path("run/status.json").read_text())["result"]
+    assert done.json["model"] == "run/best" and set(done.json["scores"]["validation"]) == {"loss", "accuracy"}
+
+
+def test_the_loss_falls_and_runs_without_a_name_are_numbered(cli: Cli, tiny_bert: Path, sst_like: Path) -> None:
+    words = ["--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--json", "train.lr=5e-3", "run.log_every=1"]
+    done = cli("finetune", *words, *SMALL, "--epochs", 12, "--batch-size", 8)
+    assert done.json["run"] == f"runs/sst2-{tiny_bert.name}"
+    losses = [line["train/loss"] for line in lines(Path(done.json["run"], "metrics.jsonl")) if "train/loss" in line]
+    assert len(losses) == 96 and sum(losses[-8:]) < 0.5 * sum(losses[:8])
+    # A second run without a name takes the next number.
+    assert cli("finetune", *words, *SMALL).json["run"] == f"runs/sst2-{tiny_bert.name}-2"
+
+
+def test_pairs_are_encoded_with_segment_ids(cli: Cli, tiny_bert: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tiny_data(Path("d"), pairs=True)
+    task = ("--task", "text-classification")
+    assert cli("finetune", *task, "--model", tiny_bert, "--data", "d", "--out", "run", "--lr", "1e-2", *SMALL).code == 0
+    model = AutoModelForSequenceClassification.from_pretrained("run/best").eval()
+    tokenizer = AutoTokenizer.from_pretrained("run/best")
+    moved = 0.0
+    for line in lines("run/predictions/validation.jsonl"):
+        inputs = tokenizer(line["text"], line["text_pair"], truncation=True, max_length=32, return_tensors="pt")
+        assert inputs["token_type_ids"].max() == 1
+        with torch.inference_mode():
+            expected = model(**inputs).logits.softmax(-1)[0]
+            flat = model(**{**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}).logits.softmax(-1)[0]
+        assert list(line["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+        moved = max(moved, float((expected - flat).abs().max()))
+    assert moved > 1e-3, "segment ids must matter for this test to say something"
+
+
+def test_multi_label(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), kind="multi-label")
+    words = ["--task", "multi-label-classification", "--model", tiny_bert, "--data", "d", "--out", "run", "--json"]
+    done = cli("finetune", *words, *SMALL)
+    assert set(done.json["scores"]["validation"]) == {"loss", "f1_micro", "f1_macro", "accuracy"}
+    assert 0 < done.json["threshold"] < 1
+    line = lines("run/predictions/validation.jsonl")[0]
+    assert set(line["probabilities"]) == {"camera", "music", "story"} and set(line["gold"]) <= set(line["probabilities"])
+    assert line["labels"] == [name for name, p in line["probabilities"].items() if p >= done.json["threshold"]]
+    config = json.loads(Path("run/best/config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    assert cli("eval", "run", "--json").json["scores"] == done.json["scores"]["validation"]
+
+
+def test_regression(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), kind="regression")
+    words = ["--task", "text-regression", "--model", tiny_bert, "--data", "d", "--out", "run", "--json", "--lr", "3e-3"]
+    done = cli("finetune", *words, *SMALL)
+    assert set(done.json["scores"]["validation"]) == {"loss", "pearson", "spearman", "mse", "mae"}
+    assert done.json["scores"]["validation"]["loss"] == pytest.approx(done.json["scores"]["validation"]["mse"], rel=1e-5)
+    line = lines("run/predictions/validation.jsonl")[0]
+    assert isinstance(line["gold"], float) and isinstance(line["score"], float)
+    assert cli("eval", "run", "--json").json["scores"] == done.json["scores"]["validation"]
+
+
+def test_matched_and_mismatched_are_scored_in_one_run(cli: Cli, tiny_bert: Path) -> None:
+    rows = [("the film was good", "a plot is bad", label) for label in ("entailment", "neutral", "contradiction")]
+    for stem, n in (("train", 8), ("validation_matched", 2), ("validation_mismatched", 3)):
+        write_table(Path(f"MNLI/{stem}.tsv"), ("premise", "hypothesis", "label"), rows * n)
+    done = cli("finetune", "--task", "mnli", "--model", tiny_bert, "--data", ".", "--out", "run", "--json", *SMALL)
+    assert list(done.json["scores"]) == ["validation", "validation_mismatched"]
+    assert done.json["value"] == done.json["scores"]["validation"]["accuracy"]
+    assert [len(lines(f"run/predictions/{name}.jsonl")) for name in done.json["scores"]] == [6, 9]
+
+
+def test_without_a_validation_split_a_tenth_is_held_out_class_by_class(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), n_train=60)
+    Path("d/validation.tsv").unlink()
+    words = ["--task", "text-classification", "--model", tiny_bert, "--data", "d", "--out", "run", "--json"]
+    done = cli("finetune", *words, *SMALL)
+    held = lines("run/predictions/validation.jsonl")
+    assert sorted(line["gold"] for line in held) == ["bad"] * 3 + ["good"] * 3
+    table = Path("d/train.tsv").read_text().splitlines()
+    assert [table[line["line"] - 1].split("\t")[0] for line in held] == [line["text"] for line in held]
+    assert cli("eval", "run", "--json").json["scores"] == done.json["scores"]["validation"]
+
+
+def test_flags_win_over_overrides_over_the_file_over_what_it_extends(cli: Cli) -> None:
+    Path("my.yaml").write_text("extends: finetune/sst2\ntrain:\n  lr: 1e-4\n  epochs: 5\n  batch_size: 8\n")
+    rows = cli("finetune my.yaml train.epochs=6 train.batch_size=4 --batch-size 2 --print-config --json").json
+    shown = {key: (rows[f"train.{key}"]["value"], rows[f"train.{key}"]["origin"]) for key in ("lr", "epochs", "batch_size")}
+    assert shown["lr"] == (1e-4, "my.yaml:3")
+    assert shown["epochs"] == (6.0, "train.epochs=6")
+    assert shown["batch_size"] == (2, "--batch-size")
+    assert rows["train.warmup"]["origin"].startswith("extends finetune/sst2:")
+    assert rows["train.seed"] == {"value": 42, "origin": "default"}
+    assert cli("finetune my.yaml --print-config").out.splitlines()[0].split() == ["key", "value", "origin"]
+
+
+def test_limit_takes_the_first_examples_of_each_split(cli: Cli, tiny_bert: Path, sst_like: Path) -> None:
+    words = ["--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--out", "run", "--limit", "5", "--json"]
+    assert cli("finetune", *words, *SMALL).json["steps"] == 1
+    assert [line["line"] for line in lines("run/predictions/validation.jsonl")] == [2, 3, 4, 5, 6]
+
+
+def test_a_run_continues_from_the_model_of_another_run(cli: Cli, sst_run: Path, sst_like: Path) -> None:
+    from safetensors.torch import load_file
+
+    words = ["--task", "sst2", "--model", sst_run, "--data", sst_like, "--out", "run", "--json", "--lr", "1e-9"]
+    done = cli("finetune", *words, *SMALL)
+    before = json.loads((sst_run / "status.json").read_text())["result"]["scores"]["validation"]
+    assert done.json["scores"]["validation"]["loss"] == pytest.approx(before["loss"], abs=1e-5)
+    old, new = (load_file(folder / "best/model.safetensors") for folder in (sst_run, Path("run")))
+    assert set(old) == set(new) and all(old[name].allclose(new[name], atol=1e-6) for name in old)
+
+
+def test_equal_runs_give_equal_weights(tmp_path: Path, cli: Cli, tiny_bert: Path, sst_like: Path) -> None:
+    for out in ("one", "two"):
+        words = ["finetune", "--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--out", out, *SMALL]
+        assert run_command([str(word) for word in words]) == 0
+    one, two = (Path(out, "best/model.safetensors").read_bytes() for out in ("one", "two"))
+    assert one == two

@@ -1,0 +1,108 @@
+"""`bertctl pretrain`, from raw text to a model that others continue."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from command import SMALL, Cli
+
+from bert_cli.cli.app import run as run_command
+from bert_cli.toyworld import Sizes, write_world
+
+TINY = """\
+task: fill-mask
+model:
+  config: {model_type: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64, max_position_embeddings: 64}
+tokenizer: {vocab_size: 400}
+data: {validation: 10%, max_length: 48}
+train: {epochs: 6, batch_size: 16, lr: 5e-3, precision: fp32}
+run: {log_every: 1}
+"""  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, seed=1, sizes=Sizes(documents=50, train=40, validation=20, test=10))
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def language(world: Path) -> Path:
+    """A model from scratch, with a tokenizer of its own."""
+    words = ["pretrain", world / "tiny.yaml", "--data", world / "corpus.txt", "--out", world / "run", "-q"]
+    assert run_command([str(word) for word in words]) == 0
+    return world / "run"
+
+
+def test_a_tokenizer_is_trained_on_the_corpus(language: Path, world: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(language / "best")
+    assert len(tokenizer) <= 400 and tokenizer.mask_token == "[MASK]"
+    text = (world / "corpus.txt").read_text()
+    assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
+
+
+def test_the_loss_falls(language: Path) -> None:
+    records = [json.loads(line) for line in (language / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["train/loss"] for record in records if "train/loss" in record]
+    scored = [record["validation/loss"] for record in records if "validation/loss" in record]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert scored[-1] < scored[0]
+
+
+def test_the_result_is_a_plain_masked_language_model(language: Path) -> None:
+    from transformers import AutoModelForMaskedLM, pipeline
+
+    model, info = AutoModelForMaskedLM.from_pretrained(language / "best", output_loading_info=True)
+    assert not info["missing_keys"] and model.config.architectures == ["BertForMaskedLM"]
+    fill = pipeline("fill-mask", model=str(language / "best"))
+    (best, *_) = fill("the [MASK] was good .")
+    assert 0 < best["score"] <= 1 and best["token_str"]
+
+
+def test_the_recorded_score_is_repeated_exactly(cli: Cli, language: Path) -> None:
+    kept = json.loads((language / "status.json").read_text())["result"]["scores"]["validation"]
+    found = cli("eval", language, "--json").json
+    assert found["scores"] == kept and found["predictions"] is None
+    assert kept["perplexity"] == pytest.approx(math.exp(kept["loss"]))
+
+
+def test_the_same_command_gives_the_same_model(cli: Cli, language: Path, world: Path) -> None:
+    assert cli("pretrain", world / "tiny.yaml", "--data", world / "corpus.txt", "--out", "run", "-q").code == 0
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert Path("run/best", name).read_bytes() == (language / "best" / name).read_bytes()
+
+
+def test_pretraining_continues_from_an_encoder_and_from_a_run(cli: Cli, language: Path, world: Path, tiny_bert: Path) -> None:
+    for i, model in enumerate((tiny_bert, language)):
+        words = ("pretrain", "--model", model, "--data", world / "corpus.txt", "--out", f"run{i}", "--json")
+        done = cli(*words, *SMALL, "--limit", 12)
+        assert done.code == 0, done.err
+        vocabulary = json.loads(Path(f"run{i}/best/config.json").read_text())["vocab_size"]
+        assert vocabulary == json.loads((model / ("best" if i else "") / "config.json").read_text())["vocab_size"]
+    # One pass with a small rate must not undo what the first run learnt.
+    kept = json.loads((language / "status.json").read_text())["result"]["scores"]["validation"]["loss"]
+    assert done.json["scores"]["validation"]["loss"] < kept + 1
+
+
+def test_a_task_is_learnt_on_top_of_it(cli: Cli, language: Path, world: Path) -> None:
+    words = ("--task", "text-classification", "--model", language, "--data", world / "sentiment", "--out", "run")
+    assert cli("finetune", *words, *SMALL).code == 0
+    assert len(cli("predict", "run", stdin="the soup was good .\n").out.splitlines()) == 1
+
+
+def test_a_folder_of_texts_is_a_corpus(cli: Cli, world: Path, tiny_bert: Path) -> None:
+    Path("texts").mkdir()
+    for name in ("a.txt", "b.txt"):
+        shutil.copy(world / "corpus.txt", Path("texts", name))
+    done = cli("pretrain", "--model", tiny_bert, "--data", "texts", "--max-length", 32, "--dry-run", "--json")
+    one = cli("pretrain", "--model", tiny_bert, "--data", "texts/a.txt", "--max-length", 32, "--dry-run", "--json")
+    rows = [sum(split["rows"] for split in plan.json["splits"].values()) for plan in (done, one)]
+    assert rows[0] == 2 * rows[1]

@@ -1,0 +1,140 @@
+"""The plan: every row once an epoch, cheapest micro-batches, all of it a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_cli.data.plan import Plan, micro_batches, sorted_batches, total_steps
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=40).map(lambda values: np.array(values, dtype=np.int64))
+SHORT = st.lists(st.integers(1, 12), min_size=1, max_size=9).map(lambda values: np.array(values, dtype=np.int64))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def plan_of(lengths: np.ndarray, *, batch_size: int, seed: int, cap: int = 10_000, epochs: int = 3) -> Plan:
+    return Plan(lengths, batch_size, total_steps(len(lengths), batch_size, epochs=epochs), seed, cap)
+
+
+def cost(lengths: np.ndarray, parts: list[np.ndarray], overhead: int) -> int:
+    return sum(overhead + len(part) * int(lengths[part].max()) for part in parts)
+
+
+def cheapest_split(lengths: np.ndarray, max_tokens: int, overhead: int) -> int:
+    """Least cost over all 2^(n-1) ways to cut the sorted lengths, by trying each of them."""
+    ordered = np.sort(lengths)[::-1]
+    best = math.inf
+    for places in itertools.product([False, True], repeat=len(ordered) - 1):
+        edges = [0, *(i + 1 for i, cut in enumerate(places) if cut), len(ordered)]
+        parts = [ordered[start:end] for start, end in itertools.pairwise(edges)]
+        if all(len(part) == 1 or len(part) * part[0] <= max_tokens for part in parts):
+            best = min(best, sum(overhead + len(part) * int(part[0]) for part in parts))
+    return int(best)
+
+
+@given(LENGTHS, st.integers(1, 12), SEEDS)
+def test_each_epoch_uses_each_row_exactly_once(lengths: np.ndarray, batch_size: int, seed: int) -> None:
+    plan = plan_of(lengths, batch_size=batch_size, seed=seed)
+    for epoch in range(3):
+        steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
+        planned = [plan.step(step) for step in steps]
+        rows = np.concatenate([part for one in planned for part in one.micro_batches])
+        assert sorted(rows) == list(range(len(lengths)))
+        assert {one.epoch for one in planned} == {epoch}
+        sizes = [sum(map(len, one.micro_batches)) for one in planned]
+        assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 300))
+def test_micro_batches_partition_the_batch(lengths: np.ndarray, cap: int, overhead: int) -> None:
+    parts = micro_batches(lengths, cap, overhead)
+    assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
+    assert all(len(part) for part in parts)
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 300))
+def test_the_token_cap_is_honoured_except_by_rows_that_exceed_it_alone(
+    lengths: np.ndarray, cap: int, overhead: int
+) -> None:
+    for part in [*micro_batches(lengths, cap, overhead), *sorted_batches(lengths, cap)]:
+        assert len(part) == 1 or len(part) * lengths[part].max() <= cap
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(0, 300))
+def test_the_longest_rows_come_first(lengths: np.ndarray, cap: int, overhead: int) -> None:
+    for parts in (micro_batches(lengths, cap, overhead), sorted_batches(lengths, cap)):
+        inorder = lengths[np.concatenate(parts)]
+        assert (np.diff(inorder) <= 0).all()
+
+
+@given(LENGTHS, st.integers(0, 300))
+def test_a_split_never_costs_more_than_one_padded_batch_or_one_row_each(lengths: np.ndarray, overhead: int) -> None:
+    found = cost(lengths, micro_batches(lengths, 10**9, overhead), overhead)
+    assert found <= cost(lengths, [np.arange(len(lengths))], overhead)
+    assert found <= cost(lengths, [np.array([row]) for row in range(len(lengths))], overhead)
+
+
+@given(SHORT, st.integers(0, 30))
+def test_without_a_cap_no_split_costs_less(lengths: np.ndarray, overhead: int) -> None:
+    assert cost(lengths, micro_batches(lengths, 10**9, overhead), overhead) == cheapest_split(lengths, 10**9, overhead)
+
+
+@given(SHORT.map(np.unique), st.integers(1, 60), st.integers(0, 30))
+def test_under_a_cap_no_split_of_distinct_lengths_costs_less(lengths: np.ndarray, cap: int, overhead: int) -> None:
+    assert cost(lengths, micro_batches(lengths, cap, overhead), overhead) == cheapest_split(lengths, cap, overhead)
+
+
+def test_the_brute_force_reference_tells_a_worse_split_from_the_best() -> None:
+    lengths = np.array([10, 10, 1, 1])
+    one, each = [np.arange(4)], [np.array([row]) for row in range(4)]
+    assert cheapest_split(lengths, 10**9, overhead=3) == 28
+    assert cost(lengths, one, 3) == 43
+    assert cost(lengths, each, 3) == 34
+
+
+@given(LENGTHS, st.integers(1, 12), SEEDS, st.integers(0, 20))
+def test_the_rows_of_a_step_depend_on_seed_and_step_alone(
+    lengths: np.ndarray, batch_size: int, seed: int, step: int
+) -> None:
+    first = plan_of(lengths, batch_size=batch_size, seed=seed)
+    walked = plan_of(lengths[::-1].copy(), batch_size=batch_size, seed=seed, cap=17, epochs=30)
+    for other in range(step + 3):
+        walked.rows(other)
+    np.testing.assert_array_equal(first.rows(step), walked.rows(step))
+
+
+def test_epochs_and_seeds_differ_in_order() -> None:
+    plan = plan_of(np.ones(64, dtype=np.int64), batch_size=64, seed=1)
+    other = plan_of(np.ones(64, dtype=np.int64), batch_size=64, seed=2)
+    orders = [tuple(plan.rows(0)), tuple(plan.rows(1)), tuple(plan.rows(2)), tuple(other.rows(0)), tuple(range(64))]
+    assert len(set(orders)) == len(orders)
+
+
+def test_the_cap_changes_the_micro_batches_but_not_the_batch() -> None:
+    lengths = np.random.default_rng(0).integers(1, 40, 200)
+    wide = plan_of(lengths, batch_size=32, seed=5, cap=10_000)
+    tight = plan_of(lengths, batch_size=32, seed=5, cap=40)
+    for step in range(wide.total_steps):
+        assert len(tight.step(step).micro_batches) > len(wide.step(step).micro_batches)
+        joined = [np.sort(np.concatenate(plan.step(step).micro_batches)) for plan in (wide, tight)]
+        np.testing.assert_array_equal(*joined)
+
+
+@given(LENGTHS, st.integers(1, 200))
+def test_scoring_batches_hold_every_row_once(lengths: np.ndarray, cap: int) -> None:
+    assert sorted(np.concatenate(sorted_batches(lengths, cap))) == list(range(len(lengths)))
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "epochs", "steps", "expected"),
+    [(10, 4, 1.0, None, 3), (10, 4, 2.0, None, 6), (10, 4, 0.5, None, 2), (10, 4, 0.01, None, 1), (10, 4, 9.0, 7, 7)],
+)
+def test_total_steps_counts_the_smaller_last_batch(
+    n: int, batch_size: int, epochs: float, steps: int | None, expected: int
+) -> None:
+    assert total_steps(n, batch_size, epochs=epochs, steps=steps) == expected

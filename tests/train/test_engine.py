@@ -1,0 +1,203 @@
+"""One optimizer step: no update from a number that is not finite, torch's clipping, a rate for each group."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_texts
+
+from bert_cli.data.plan import Plan
+from bert_cli.data.store import SplitStore, write_split
+from bert_cli.env import Runtime
+from bert_cli.errors import NonFiniteError
+from bert_cli.models.build import load_model, load_tokenizer
+from bert_cli.models.locate import locate
+from bert_cli.models.params import groups
+from bert_cli.objectives.base import Trainee
+from bert_cli.objectives.sequence import SequenceObjective, encode_chunks
+from bert_cli.train.engine import StepRecord, train
+from bert_cli.train.optim import adamw, load_state_tensors, names, state_tensors
+from bert_cli.train.schedule import Schedule
+
+N, BATCH, STEPS = 24, 8, 6
+
+
+class Work:
+    """Everything that a few steps need; `run` makes them."""
+
+    def __init__(self, model_folder: Path, folder: Path, *, dropout: float = 0.0, layer_decay: float = 1.0) -> None:
+        tokenizer = load_tokenizer(model_folder)
+        columns = {"target": np.arange(N) % 2, "line": np.arange(N) + 2}
+        texts = [text for text, _ in tiny_texts(N)]
+        write_split(folder / "train.arrow", encode_chunks(tokenizer, texts, None, columns=columns, max_length=32), {})
+        self.store = SplitStore(folder / "train.arrow")
+        self.objective = SequenceObjective("text-classification", pad_token_id=0, takes_type_ids=True)
+        self.model: Any = load_model(
+            locate(str(model_folder)),
+            auto_class="AutoModelForSequenceClassification",
+            labels=["a", "b"],
+            dropout=dropout,
+        )
+        self.groups = groups(self.model, layer_decay=layer_decay)
+        self.optimizer: Any = adamw(self.groups, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8)
+        self.runtime = Runtime(device="cpu", precision="fp32")
+
+    def run(self, *, lr: float = 1e-3, clip: float | None = None, start: int = 0) -> Iterator[StepRecord]:
+        return train(
+            Trainee(self.model, self.objective).train(),
+            self.optimizer,
+            objective=self.objective,
+            store=self.store,
+            plan=Plan(self.store.lengths, BATCH, STEPS, 3, 10_000),
+            schedule=Schedule("linear", lr, STEPS, warmup=2),
+            runtime=self.runtime,
+            max_grad_norm=clip,
+            start=start,
+        )
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+
+@pytest.fixture
+def work(tiny_bert: Path, tmp_path: Path) -> Work:
+    return Work(tiny_bert, tmp_path)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_loss_that_is_not_a_number_ends_training_before_the_update(work: Work) -> None:
+    with torch.no_grad():
+        work.model.classifier.weight[0, 0] = math.nan
+    before = work.weights()
+    with pytest.raises(NonFiniteError, match="the loss of step 1 is not a finite number") as caught:
+        next(work.run())
+    assert (caught.value.code, caught.value.exit_code) == ("N001", 8)
+    assert caught.value.where is not None and "training rows from lines" in caught.value.where
+    after = work.weights()
+    assert all(torch.equal(before[name].nan_to_num(9.0), after[name].nan_to_num(9.0)) for name in before)
+    assert not work.optimizer.state
+
+
+def test_a_rate_that_explodes_leaves_the_weights_of_the_last_good_record(work: Work) -> None:
+    """The update at 1e20 is made; the next loss or gradient is not finite, and no further update follows."""
+    kept: list[dict[str, torch.Tensor]] = []
+    with pytest.raises(NonFiniteError) as caught:
+        for record in work.run(lr=1e20):
+            assert math.isfinite(record.loss) and math.isfinite(record.grad_norm)
+            kept.append(work.weights())
+    assert 1 <= len(kept) < STEPS
+    assert same(kept[-1], work.weights())
+    assert all(bool(tensor.isfinite().all()) for tensor in work.weights().values())
+    assert f"step {len(kept) + 1}" in str(caught.value.where)
+
+
+def test_a_gradient_that_is_not_finite_is_refused_though_the_loss_is(work: Work) -> None:
+    work.model.classifier.bias.register_hook(lambda gradient: gradient * math.inf)
+    before = work.weights()
+    with pytest.raises(NonFiniteError, match="the gradient of step 1"):
+        next(work.run())
+    assert same(before, work.weights())
+    assert all(parameter.grad is None for parameter in work.model.parameters())
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3, 1e3])
+def test_clipping_is_that_of_torch(tiny_bert: Path, tmp_path: Path, clip: float | None) -> None:
+    """The same update as a plain loop: padded batch, mean loss, torch's clipping, torch's AdamW."""
+    work = Work(tiny_bert, tmp_path)
+    model = copy.deepcopy(work.model).train()
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    plain = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}])
+    plan = Plan(work.store.lengths, BATCH, STEPS, 3, 10_000)
+    schedule = Schedule("linear", 1e-3, STEPS, warmup=2)
+    for record in work.run(clip=clip):
+        rows = plan.rows(record.step - 1)
+        batch = work.objective.collate(work.store, rows)
+        loss = torch.nn.functional.cross_entropy(model(**batch.inputs).logits, batch.targets)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
+        for group in plain.param_groups:
+            group["lr"] = schedule.lr(record.step - 1)
+        plain.step()
+        plain.zero_grad()
+        assert record.grad_norm == pytest.approx(float(norm), rel=1e-4)
+        assert record.loss == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert clip != 1e-3 or record.grad_norm > clip
+    far = [
+        name
+        for name, tensor in work.model.state_dict().items()
+        if not torch.allclose(tensor, model.state_dict()[name], rtol=1e-3, atol=1e-5)
+    ]
+    # Attention does not depend on the keys' bias: its gradient is rounding alone, which AdamW scales up to full steps.
+    assert all(name.endswith("key.bias") for name in far), far
+
+
+def test_clipping_bounds_the_gradient_that_the_update_uses(work: Work) -> None:
+    used: list[float] = []
+    step = work.optimizer.step
+
+    def watch() -> None:
+        gradients = [p.grad for p in work.model.parameters() if p.grad is not None]
+        used.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+        step()
+
+    work.optimizer.step = watch
+    records = list(work.run(clip=1e-3))
+    assert all(record.grad_norm > 1e-2 for record in records)
+    assert used == pytest.approx([1e-3] * STEPS, rel=1e-3)
+
+
+def test_every_group_gets_the_schedules_rate_times_its_scale(tiny_bert: Path, tmp_path: Path) -> None:
+    work = Work(tiny_bert, tmp_path, layer_decay=0.5)
+    schedule = Schedule("linear", 1e-3, STEPS, warmup=2)
+    scales = [group["lr_scale"] for group in work.optimizer.param_groups]
+    assert set(scales) == {1.0, 0.5, 0.25, 0.125}
+    for record in work.run():
+        assert record.lr == schedule.lr(record.step - 1)
+        rates = [group["lr"] for group in work.optimizer.param_groups]
+        assert rates == pytest.approx([record.lr * scale for scale in scales])
+
+
+def test_dropout_depends_on_seed_and_step_alone(tiny_bert: Path, tmp_path: Path) -> None:
+    first, second, third = (Work(tiny_bert, tmp_path, dropout=0.3) for _ in range(3))
+    torch.manual_seed(1)
+    losses = [record.loss for record in first.run()]
+    torch.manual_seed(2)
+    assert [record.loss for record in second.run()] == losses
+    third.runtime.seed = lambda *_: None  # type: ignore[method-assign]
+    assert [record.loss for record in third.run()] != losses
+
+
+def test_records_count_what_was_computed(work: Work) -> None:
+    records = list(work.run())
+    assert [record.step for record in records] == list(range(1, STEPS + 1))
+    assert [record.epoch for record in records] == pytest.approx([step / 3 for step in range(1, STEPS + 1)])
+    assert sum(record.examples for record in records) == 2 * N
+    assert sum(record.tokens for record in records) == 2 * int(work.store.lengths.sum())
+    assert all(record.padded_tokens >= record.tokens for record in records)
+
+
+def test_optimizer_state_travels_by_name_and_gaps_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    work, other = Work(tiny_bert, tmp_path), Work(tiny_bert, tmp_path)
+    list(work.run())
+    order = names(work.groups)
+    tensors = state_tensors(work.optimizer, order)
+    assert set(tensors) == {f"{kind}/{name}" for kind in ("step", "exp_avg", "exp_avg_sq") for name in order}
+    load_state_tensors(other.optimizer, order, tensors)
+    assert same(tensors, state_tensors(other.optimizer, order))
+    with pytest.raises(KeyError):
+        load_state_tensors(
+            other.optimizer, order, {k: v for k, v in tensors.items() if k != "exp_avg/classifier.weight"}
+        )
+    with pytest.raises(KeyError):
+        load_state_tensors(other.optimizer, order, tensors | {"exp_avg/stranger": torch.zeros(1)})
