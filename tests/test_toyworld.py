@@ -94,7 +94,7 @@ def test_everybody_has_another_person_as_friend() -> None:
 
 def test_documents_have_several_sentences_about_the_same_things() -> None:
     for document in documents(50, seed=1):
-        assert 7 <= len(document) <= 14
+        assert 6 <= len(document) <= 12
         assert all(re.fullmatch(r"[A-Z][A-Za-z', ]+\.", line) for line in document)
         nouns = Counter(word for line in document for word in re.findall(r"\bthe (\w+)", line.lower()))
         assert nouns.most_common(1)[0][1] >= 2

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bert_cli import __version__
-from bert_cli.cli import doctor, evaluate, predict, recipe, task, train
+from bert_cli.cli import demo, doctor, evaluate, predict, recipe, task, train
 from bert_cli.errors import BertctlError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("predict")(predict.predict)
 app.add_typer(recipe.app, name="recipe", help="List, show, copy, check and compare recipes.")
 app.add_typer(task.app, name="task", help="List and show the tasks known by name.")
 app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
 
 
 def _version(wanted: bool) -> None:

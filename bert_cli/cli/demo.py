@@ -57,7 +57,7 @@ def demo(
     _title("2. Learn the task: is a sentence positive or negative?")
     again = ["--overwrite"] if run.exists() else []
     where = ("--model", pretrained, "--data", world / "sentiment", "--out", run)
-    how = ("--epochs", 8, "--lr", "3e-4", "--max-length", 64)
+    how = ("--epochs", 8, "--lr", "5e-4", "--max-length", 64)
     _run("finetune", "--task", "text-classification", *where, *how, *again)
 
     _title("3. Score it on sentences that it has not seen")

@@ -95,7 +95,7 @@ def attend(
         out = scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling)
         return out.transpose(1, 2), None
     sizes = [group.tokens for group in active.groups]
-    flat = [tensor.squeeze(0).transpose(0, 1).split(sizes) for tensor in (query, key, value)]
+    flat = [torch.split(tensor.squeeze(0).transpose(0, 1), sizes) for tensor in (query, key, value)]
     parts = [
         _attend_group(own, group, dropout=dropout, scaling=scaling)
         for group, *own in zip(active.groups, *flat, strict=True)
@@ -111,7 +111,8 @@ def _attend_group(flat: list[torch.Tensor], group: Group, *, dropout: float, sca
         if group.places is not None:
             own = own.new_zeros(b * longest, *own.shape[1:]).index_copy(0, group.places, own)
         padded.append(own.reshape(b, longest, *own.shape[1:]).transpose(1, 2))
-    out = scaled_dot_product_attention(*padded, attn_mask=group.mask, dropout_p=dropout, scale=scaling)
+    query, key, value = padded
+    out = scaled_dot_product_attention(query, key, value, group.mask, dropout, scale=scaling)
     out = out.transpose(1, 2).flatten(0, 1)
     return out if group.places is None else out.index_select(0, group.places)
 

@@ -188,7 +188,7 @@ def _draw_head(model: Any) -> None:
         if name and _is_head(model, f"{name}.") and "pooler" not in name and not list(module.children()):
             # transformers marks what it read from a checkpoint, and leaves marked tensors as they are.
             for parameter in module.parameters():
-                parameter._is_hf_initialized = False  # type: ignore[attr-defined]
+                parameter._is_hf_initialized = False  # type: ignore[attr-defined, unused-ignore]
             model._init_weights(module)
 
 

@@ -165,7 +165,7 @@ def _recipe(
     if facts is not None:
         flags |= {"data.max_length": facts.max_length, "eval.batch_tokens": facts.batch_tokens}
     path = str(run.recipe) if run is not None else None
-    recipe = load_recipe(path, overrides=overrides, flags=flags, verb="eval").recipe
+    recipe = load_recipe(path, task=None if path else task, overrides=overrides, flags=flags).recipe
     if run is not None and (data is not None or task is not None):
         # Columns and label names of the training data say nothing about other data.
         trained = recipe.data if task is None else recipe.data.model_copy(update={"columns": {}, "labels": "auto"})

@@ -88,7 +88,7 @@ def prepare_sequence(
     """Prepare a text classification, multi-label or regression recipe.
 
     Args:
-        splits: which splits to read; None means all but test.
+        splits: which splits to read; None means train and all validation splits.
         model_labels: class names of an already trained model, which the data must use.
         file_split: the split that a single data file stands for.
         require_labels: splits that must have labels.
@@ -113,7 +113,12 @@ def prepare_sequence(
     sources = find_sources(task, recipe.data, offline=offline, file_split=file_split)
     if model_labels is None and not recipe.model.reset_head:
         model_labels = _head_of(located, task, recipe)
-    fingerprints = {name: source.fingerprint() for name, source in sources.items()}
+    if splits is None:
+        more = sorted(name for name in sources if name.startswith("validation_"))
+        splits = ("train", "validation", *more)
+    # Held-out rows and label names come from the training split, so it counts even where another one is read.
+    used = {name: source for name, source in sources.items() if name in splits or name == "train"}
+    fingerprints = {name: used[name].fingerprint() for name in sorted(used)}
     key = _key(
         recipe,
         task,
@@ -152,7 +157,7 @@ def prepare_sequence(
         return {
             "labels": examples.labels,
             "columns": examples.columns,
-            "fingerprints": {n: fingerprints[n] for n in sorted(fingerprints)},
+            "fingerprints": fingerprints,
         }
 
     store = open_or_write(cache_dir() / "tokens", key, write, keep=keep)

@@ -89,22 +89,6 @@ def _outcome(rng: Random, who: Person, *, positive: bool) -> str:
     )
 
 
-def _remark(rng: Random, who: Person, thing: str, *, kind: Kind, positive: bool) -> str:
-    """Words of one side together, or against one of the other: what an adjective means and what a denial does."""
-    praise, blame = (*words.GOOD, *kind.good), (*words.BAD, *kind.bad)
-    one, two = rng.sample(praise if positive else blame, 2)
-    opposite = rng.choice(blame if positive else praise)
-    return rng.choice(
-        (
-            f"{thing} was {one} and {two}",
-            f"{thing} was not {opposite} but {one}",
-            f"{who.she} found {thing} {one} and {two}, never {opposite}",
-            f"nobody called {thing} {opposite}, everybody called {thing} {one}",
-            f"{who.she} {rng.choice(words.LIKED if positive else words.DISLIKED)} {thing}, {kind.pronoun} was {one}",
-        )
-    )
-
-
 def _judgement(rng: Random, who: Person, thing: str, *, kind: Kind, positive: bool) -> Iterator[str]:
     first = clause(rng, thing, kind=kind, positive=positive)
     again = clause(rng, thing, kind=kind, positive=positive)
@@ -115,7 +99,6 @@ def _judgement(rng: Random, who: Person, thing: str, *, kind: Kind, positive: bo
             f"{first}, and {again}",
         )
     )
-    yield _remark(rng, who, thing, kind=kind, positive=positive)
     if rng.random() < 0.5:
         yield f"{who.she} {rng.choice(words.LIKED if positive else words.DISLIKED)} {thing} because {again}"
 
@@ -133,7 +116,7 @@ def _ending(rng: Random, who: Person, friend: Person) -> str:
 
 
 def documents(n: int, *, seed: int) -> Iterator[list[str]]:
-    """`n` documents of 7 to 14 sentences; each follows one person, a friend and the things that they come across."""
+    """`n` documents of 6 to 12 sentences; each follows one person, a friend and the things that they come across."""
     world = people(seed=seed)
     rng = Random(f"documents {seed}")
     for _ in range(n):

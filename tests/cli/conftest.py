@@ -39,6 +39,19 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def sst_run(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, sst_like: Path) -> Path:
     """A finished run of `--task sst2` on tiny data."""
     out = tmp_path_factory.mktemp("runs") / "sst2"
-    words = ["finetune", "--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--out", out, "--lr", "1e-3", *SMALL]
+    words = [
+        "finetune",
+        "--task",
+        "sst2",
+        "--model",
+        tiny_bert,
+        "--data",
+        sst_like,
+        "--out",
+        out,
+        "--lr",
+        "1e-3",
+        *SMALL,
+    ]
     assert run_command([str(word) for word in words]) == 0
     return out

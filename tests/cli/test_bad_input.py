@@ -1,10 +1,11 @@
-"""Every mistake a user can make ends with its exit code and a message that says what to do, and leaves nothing behind."""
+"""Every mistake a user can make ends with its exit code and a message that says what to do, and leaves nothing."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,10 +69,25 @@ RECIPES = [
     Case("wrong type as override", SST2 + " train.batch_size=many", 2, "R021", ("train.batch_size", "a whole number")),
     Case("override without a sign", "finetune sst2 train.lr", 2, "R030", ("train.lr", "train.lr=VALUE")),
     Case("two recipes", "finetune sst2 mnli", 2, "U001", ("RECIPE", "sst2 mnli", "extends")),
-    Case("no such recipe", "finetune sts2", 2, "R001", ("sts2", "did you mean 'stsb'"),),
+    Case("no such recipe", "finetune sts2", 2, "R001", ("sts2", "did you mean 'stsb'")),
     Case("recipe show", "recipe show ssst2", 2, "R001", ("ssst2", "did you mean 'sst2'", "bertctl recipe ls")),
-    Case("recipe cp nowhere", "recipe cp sst2 no/x.yaml", 2, "R051", ("no/x.yaml", "mkdir -p no"), silent=("found", "allowed")),
-    Case("recipe cp over a file", "recipe cp sst2 x.yaml", 2, "R050", ("x.yaml", "--force"), {"x.yaml": b"x"}, ("found", "allowed")),
+    Case(
+        "recipe cp nowhere",
+        "recipe cp sst2 no/x.yaml",
+        2,
+        "R051",
+        ("no/x.yaml", "mkdir -p no"),
+        silent=("found", "allowed"),
+    ),
+    Case(
+        "recipe cp over a file",
+        "recipe cp sst2 x.yaml",
+        2,
+        "R050",
+        ("x.yaml", "--force"),
+        {"x.yaml": b"x"},
+        ("found", "allowed"),
+    ),
     Case("recipe diff", "recipe diff sst2 nope", 2, "R001", ("nope",)),
     Case("recipe validate", "recipe validate my.yaml", 2, "R020", ("my.yaml:1", "tasc"), {"my.yaml": b"tasc: sst2\n"}),
     Case("task show", "task show sst3", 2, "U010", ("sst3", "bertctl task ls")),
@@ -80,64 +96,244 @@ RECIPES = [
     Case("unknown tracker", SST2 + " run.trackers=[tensorbord]", 2, "U040", ("run.trackers", "'tensorboard'")),
     Case("max_length beyond positions", SST2 + " --max-length 65", 2, "R032", ("data.max_length", "65", "at most 64")),
     Case("no corpus", "pretrain --model {bert}", 2, "U013", ("data.source", "--data corpus.txt"), silent=("found",)),
-]  # fmt: skip
+]
 
 DATA = [
     Case("missing folder", TRAIN, 3, "D020", ("d (data.source)", "found: d")),
-    Case("missing column", TRAIN, 3, "D040", ("train.csv:2 (data.columns.text)", "txt, label", "data.columns.text=txt"), train_csv(b"txt,label\na,b\n")),
+    Case(
+        "missing column",
+        TRAIN,
+        3,
+        "D040",
+        ("train.csv:2 (data.columns.text)", "txt, label", "data.columns.text=txt"),
+        train_csv(b"txt,label\na,b\n"),
+    ),
     Case("empty file", TRAIN, 3, "D005", ("train.csv", "0 bytes"), train_csv(b"")),
     Case("header only", TRAIN, 3, "D006", ("train.csv", "a header only"), train_csv(b"text,label\n")),
     Case("validation of no rows", TRAIN, 3, "D006", ("validation.csv",), train_csv(ROWS, validation=b"text,label\n")),
     Case("blank lines", TRAIN, 3, "D006", ("train.jsonl",), {"d/train.jsonl": b"\n\n"}),
-    Case("latin-1", TRAIN, 3, "D007", ("train.csv:2 (data.encoding)", "byte 0xe9 at offset 14", "data.encoding=latin-1"), train_csv("text,label\ncafé,good\n".encode("latin-1"))),
-    Case("utf-16", TRAIN, 3, "D008", ("train.csv:1 (data.encoding)", "data.encoding=utf-16"), train_csv(ROWS.decode().encode("utf-16"))),
-    Case("ragged row", TRAIN, 3, "D012", ("train.csv:3", "1 fields", "2 fields: text, label"), train_csv(b"text,label\na,b\nc\n")),
-    Case("unquoted comma", TRAIN, 3, "D012", ("train.csv:2", "unquoted comma"), train_csv(b"text,label\na, indeed,good\n")),
-    Case("bad JSON", TRAIN, 3, "D014", ("train.jsonl:2:14", "mend line 2"), {"d/train.jsonl": b'{"text": "a", "label": "b"}\n{"text": "b" "label": "c"}\n'}),
-    Case("text that is a number", TRAIN, 3, "D042", ("train.jsonl:1 (data.columns.text)", "found: 3"), {"d/train.jsonl": b'{"text": 3, "label": "b"}\n'}),
-    Case("label out of range", SST2.replace("{sst}", "d"), 3, "D032", ("train.csv:3", "found: 2", "0 to 1, or negative, positive"), train_csv(b"sentence,label\na,0\nb,2\n")),
-    Case("no labels", TRAIN, 3, "D044", ("train.csv (data.columns.label)", "all are -1"), train_csv(b"text,label\na,-1\nb,-1\n")),
+    Case(
+        "latin-1",
+        TRAIN,
+        3,
+        "D007",
+        ("train.csv:2 (data.encoding)", "byte 0xe9 at offset 14", "data.encoding=latin-1"),
+        train_csv("text,label\ncafé,good\n".encode("latin-1")),
+    ),
+    Case(
+        "utf-16",
+        TRAIN,
+        3,
+        "D008",
+        ("train.csv:1 (data.encoding)", "data.encoding=utf-16"),
+        train_csv(ROWS.decode().encode("utf-16")),
+    ),
+    Case(
+        "ragged row",
+        TRAIN,
+        3,
+        "D012",
+        ("train.csv:3", "1 fields", "2 fields: text, label"),
+        train_csv(b"text,label\na,b\nc\n"),
+    ),
+    Case(
+        "unquoted comma",
+        TRAIN,
+        3,
+        "D012",
+        ("train.csv:2", "unquoted comma"),
+        train_csv(b"text,label\na, indeed,good\n"),
+    ),
+    Case(
+        "bad JSON",
+        TRAIN,
+        3,
+        "D014",
+        ("train.jsonl:2:14", "mend line 2"),
+        {"d/train.jsonl": b'{"text": "a", "label": "b"}\n{"text": "b" "label": "c"}\n'},
+    ),
+    Case(
+        "text that is a number",
+        TRAIN,
+        3,
+        "D042",
+        ("train.jsonl:1 (data.columns.text)", "found: 3"),
+        {"d/train.jsonl": b'{"text": 3, "label": "b"}\n'},
+    ),
+    Case(
+        "label out of range",
+        SST2.replace("{sst}", "d"),
+        3,
+        "D032",
+        ("train.csv:3", "found: 2", "0 to 1, or negative, positive"),
+        train_csv(b"sentence,label\na,0\nb,2\n"),
+    ),
+    Case(
+        "no labels",
+        TRAIN,
+        3,
+        "D044",
+        ("train.csv (data.columns.label)", "all are -1"),
+        train_csv(b"text,label\na,-1\nb,-1\n"),
+    ),
     Case("some labels missing", TRAIN, 3, "D030", ("train.csv:3", "line 3"), train_csv(b"text,label\na,x\nb,\nc,y\n")),
-    Case("unseen label", TRAIN, 3, "D033", ("validation.csv:2", "found: other", "bad, good"), train_csv(ROWS, validation=b"text,label\na,other\n")),
-    Case("mixed label types", TRAIN, 3, "D034", ("train.csv:3", "'1'", "'yes'"), train_csv(b"text,label\na,1\nb,yes\n")),
+    Case(
+        "unseen label",
+        TRAIN,
+        3,
+        "D033",
+        ("validation.csv:2", "found: other", "bad, good"),
+        train_csv(ROWS, validation=b"text,label\na,other\n"),
+    ),
+    Case(
+        "mixed label types", TRAIN, 3, "D034", ("train.csv:3", "'1'", "'yes'"), train_csv(b"text,label\na,1\nb,yes\n")
+    ),
     Case("one class", TRAIN, 3, "D037", ("train.csv", "good"), train_csv(b"text,label\na,good\nb,good\n")),
-    Case("two files for a split", TRAIN, 3, "D022", ("d (data.source)", "train.csv, train.tsv"), {"d/train.csv": ROWS, "d/train.tsv": ROWS}),
+    Case(
+        "two files for a split",
+        TRAIN,
+        3,
+        "D022",
+        ("d (data.source)", "train.csv, train.tsv"),
+        {"d/train.csv": ROWS, "d/train.tsv": ROWS},
+    ),
     Case("folder without a split", TRAIN, 3, "D021", ("d (data.source)", "notes.md"), {"d/notes.md": b"x"}),
     Case("a file without a format", TRAIN, 3, "D001", ("d\n", ".csv"), {"d": b"x"}, ("found",)),
-    Case("a file in the way of --data", TRAIN.replace("--data d", "--data d/train.csv/x"), 3, "D020", ("d/train.csv/x (data.source)",), train_csv(ROWS)),
-    Case("missing corpus", "pretrain --model {bert} --data no.txt", 3, "D080", ("data.source", "no.txt"), silent=("found",)),
-    Case("corpus of one document", "pretrain --model {bert} --data c.txt --max-length 32", 3, "D084", ("c.txt", "blank line"), {"c.txt": b"a film\na plot\n"}),
-    Case("predict without the column", "predict {run} d/train.csv", 3, "D096", ("d/train.csv:2 (--text)", "found: body", "--text COLUMN"), train_csv(b"body\na film\n")),
+    Case(
+        "a file in the way of --data",
+        TRAIN.replace("--data d", "--data d/train.csv/x"),
+        3,
+        "D020",
+        ("d/train.csv/x (data.source)",),
+        train_csv(ROWS),
+    ),
+    Case(
+        "missing corpus",
+        "pretrain --model {bert} --data no.txt",
+        3,
+        "D080",
+        ("data.source", "no.txt"),
+        silent=("found",),
+    ),
+    Case(
+        "corpus of one document",
+        "pretrain --model {bert} --data c.txt --max-length 32",
+        3,
+        "D084",
+        ("c.txt", "blank line"),
+        {"c.txt": b"a film\na plot\n"},
+    ),
+    Case(
+        "predict without the column",
+        "predict {run} d/train.csv",
+        3,
+        "D096",
+        ("d/train.csv:2 (--text)", "found: body", "--text COLUMN"),
+        train_csv(b"body\na film\n"),
+    ),
     Case("predict without the file", "predict {run} no.csv", 3, "D002", ("no.csv",), {"here.csv": ROWS}),
-    Case("eval on labels that the model lacks", "eval {run} --task text-classification --data d", 3, "D033", ("validation.csv:2", "found: good", "negative, positive"), {"d/validation.csv": ROWS}),
-    Case("eval of a split without labels", "eval {run} --data d --split test", 3, "D044", ("test.csv", "split 'test' has no labels"), {"d/test.csv": b"sentence,label\na,-1\nb,-1\n"}),
+    Case(
+        "eval on labels that the model lacks",
+        "eval {run} --task text-classification --data d",
+        3,
+        "D033",
+        ("validation.csv:2", "found: good", "negative, positive"),
+        {"d/validation.csv": ROWS},
+    ),
+    Case(
+        "eval of a split without labels",
+        "eval {run} --data d --split test",
+        3,
+        "D044",
+        ("test.csv", "split 'test' has no labels"),
+        {"d/test.csv": b"sentence,label\na,-1\nb,-1\n"},
+    ),
     Case("eval of an unknown split", "eval {run} --split dev", 3, "D043", ("found: dev", "train, validation")),
-]  # fmt: skip
+]
 
 MODELS = [
-    Case("wrong path", TRAIN.replace("{bert}", "./model"), 4, "L003", ("model.name", "found: model", "did you mean models"), {"models/x": b"", **train_csv(ROWS)}),
+    Case(
+        "wrong path",
+        TRAIN.replace("{bert}", "./model"),
+        4,
+        "L003",
+        ("model.name", "found: model", "did you mean models"),
+        {"models/x": b"", **train_csv(ROWS)},
+    ),
     Case("file for a model", TRAIN.replace("{bert}", "m.bin"), 4, "L002", ("m.bin (model.name)",), {"m.bin": b""}),
     Case("folder without a model", TRAIN.replace("{bert}", "d"), 4, "L004", ("d\n", "no config.json"), train_csv(ROWS)),
-    Case("eval without a head", "eval {bert} --task sst2 --data {sst}", 4, "L041", ("BertModel", "bertctl finetune --task sst2")),
-    Case("predict without a head", "predict {bert} x.txt", 4, "L043", ("BertModel", "bertctl finetune"), {"x.txt": b"a film\n"}),
-    Case("a head with other labels", "finetune --task mnli --model {run} --data d --out run", 4, "L030", ("model.reset_head", "negative, positive", "model.reset_head=true"), train_csv(ROWS)),
-    Case("offline without the model", SST2.replace("{bert}", "org/none") + " --offline", 5, "E003", ("model.name", "org/none", "offline mode", "hf download org/none")),
-    Case("offline without the data", "finetune --task sst2 --model {bert} --offline", 5, "E020", ("hub:nyu-mll/glue", "--data DIR")),
-]  # fmt: skip
+    Case(
+        "eval without a head",
+        "eval {bert} --task sst2 --data {sst}",
+        4,
+        "L041",
+        ("BertModel", "bertctl finetune --task sst2"),
+    ),
+    Case(
+        "predict without a head",
+        "predict {bert} x.txt",
+        4,
+        "L043",
+        ("BertModel", "bertctl finetune"),
+        {"x.txt": b"a film\n"},
+    ),
+    Case(
+        "a head with other labels",
+        "finetune --task mnli --model {run} --data d --out run",
+        4,
+        "L030",
+        ("model.reset_head", "negative, positive", "model.reset_head=true"),
+        train_csv(ROWS),
+    ),
+    Case(
+        "offline without the model",
+        SST2.replace("{bert}", "org/none") + " --offline",
+        5,
+        "E003",
+        ("model.name", "org/none", "offline mode", "hf download org/none"),
+    ),
+    Case(
+        "offline without the data",
+        "finetune --task sst2 --model {bert} --offline",
+        5,
+        "E020",
+        ("hub:nyu-mll/glue", "--data DIR"),
+    ),
+]
 
 RUNS = [
     Case("--out holds something", SST2, 2, "U020", ("run (run.out)", "found: mine", "--overwrite"), {"run/mine": b"x"}),
-    Case("--overwrite of what is no run", SST2 + " --overwrite", 2, "U022", ("run (--overwrite)", "no recipe.yaml"), {"run/mine": b"x"}),
+    Case(
+        "--overwrite of what is no run",
+        SST2 + " --overwrite",
+        2,
+        "U022",
+        ("run (--overwrite)", "no recipe.yaml"),
+        {"run/mine": b"x"},
+    ),
     Case("--out is a file", SST2, 2, "U021", ("run.out", "found: run"), {"run": b"x"}),
-    Case("--out below a file", SST2.replace("--out run", "--out run/inner"), 2, "U021", ("run.out", "'run' is a file"), {"run": b"x"}),
-    Case("--resume of no checkpoint", SST2 + " --resume no/such", 4, "C010", ("run.resume", "no/such", "--resume auto")),
+    Case(
+        "--out below a file",
+        SST2.replace("--out run", "--out run/inner"),
+        2,
+        "U021",
+        ("run.out", "'run' is a file"),
+        {"run": b"x"},
+    ),
+    Case(
+        "--resume of no checkpoint", SST2 + " --resume no/such", 4, "C010", ("run.resume", "no/such", "--resume auto")
+    ),
     Case("missed gate", "eval {run} --fail-under accuracy=1.01", 6, "Q001", ("--fail-under", "at least 1.01")),
     Case("missed gate, smaller is better", "eval {run} --fail-under loss=0", 6, "Q001", ("--fail-under", "at most 0")),
     Case("malformed gate", "eval {run} --fail-under accuracy", 2, "U052", ("--fail-under", "METRIC=NUMBER")),
-    Case("gate that is no number", "eval {run} --fail-under accuracy=high", 2, "U052", ("--fail-under", "METRIC=NUMBER")),
-    Case("gate on no score", "eval {run} --fail-under acuracy=1", 2, "U053", ("--fail-under", "did you mean 'accuracy'")),
+    Case(
+        "gate that is no number", "eval {run} --fail-under accuracy=high", 2, "U052", ("--fail-under", "METRIC=NUMBER")
+    ),
+    Case(
+        "gate on no score", "eval {run} --fail-under acuracy=1", 2, "U053", ("--fail-under", "did you mean 'accuracy'")
+    ),
     Case("too many names", "eval {run} --labels a,b,c", 2, "U051", ("--labels", "3 names", "2: negative, positive")),
-]  # fmt: skip
+]
 
 CASES = [*RECIPES, *DATA, *MODELS, *RUNS]
 
@@ -213,7 +409,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(cli: Cli, tiny_ber
 
 def test_texts_that_look_like_nothing_stay_as_they_are(cli: Cli, tiny_bert: Path) -> None:
     texts = ["None", "NA", "", "123", "null", "1e5", "true", ' "quoted" ']
-    quoted = "".join('"{}",{}\n'.format(text.replace('"', '""'), "good" if i % 2 else "bad") for i, text in enumerate(texts))
+    cells = ['"' + text.replace('"', '""') + '"' for text in texts]
+    quoted = "".join(f"{cell},{'good' if i % 2 else 'bad'}\n" for i, cell in enumerate(cells))
     Path("d").mkdir()
     Path("d/train.csv").write_bytes(ROWS)
     Path("d/validation.csv").write_text("text,label\n" + quoted)
@@ -231,7 +428,7 @@ def test_pickled_weights_are_refused_unless_allowed(cli: Cli, tiny_bert: Path, s
     shutil.copytree(tiny_bert, "pickled")
     torch.save(load_file("pickled/model.safetensors"), "pickled/pytorch_model.bin")
     Path("pickled/model.safetensors").unlink()
-    command = f"finetune --task sst2 --model pickled --data {sst_like} --out run --max-length 32 --limit 8 --epochs 1 -q"
+    command = f"finetune --task sst2 --model pickled --data {sst_like} --out run {shlex.join(SMALL)} --limit 8"
     check(cli(command), Case("", "", 4, "L008", ("pickled/pytorch_model.bin", "--allow-bin")))
     assert not Path("run").exists()
     assert cli(command + " --allow-bin").code == 0
@@ -257,13 +454,18 @@ def test_a_run_may_be_overwritten_or_resumed_but_not_by_mistake(cli: Cli, tiny_b
     assert done.code == 2 and "error[U020]" in done.err
     done = cli(*command, "--resume", "auto")
     assert done.code == 0 and Path("run/mine").exists()
-    check(cli(*command, "--resume", "auto", "--lr", "1"), Case("", "", 2, "U023", ("run/recipe.yaml", "train.lr", "→ 1.0")))
+    check(
+        cli(*command, "--resume", "auto", "--lr", "1"),
+        Case("", "", 2, "U023", ("run/recipe.yaml", "train.lr", "→ 1.0")),
+    )
     assert cli(*command, "--overwrite").code == 0
     assert not Path("run/mine").exists() and Path("run/best").is_dir()
 
 
 @pytest.mark.parametrize("missing", ["model", "data"])
-def test_a_hub_that_does_not_answer_ends_with_5_within_15_seconds(missing: str, tiny_bert: Path, sst_like: Path) -> None:
+def test_a_hub_that_does_not_answer_ends_with_5_within_15_seconds(
+    missing: str, tiny_bert: Path, sst_like: Path
+) -> None:
     plain = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper() and "OFFLINE" not in name}
     environment = {**plain, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(Path("hub").absolute())}
     words = ["--data", sst_like, "--model", "org/none"] if missing == "model" else ["--model", tiny_bert]

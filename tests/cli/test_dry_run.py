@@ -1,4 +1,4 @@
-"""`--dry-run` and `--print-config`: everything is found out and nothing stays behind; every shipped recipe passes it."""
+"""`--dry-run` and `--print-config` find everything out and leave nothing; every shipped recipe passes a dry run."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_dry_run_of_pretraining_leaves_nothing(words: tuple[str, ...], cli: Cl
 
 def test_print_config_touches_neither_model_nor_data(cli: Cli, places: list[Path]) -> None:
     before = content(places)
-    done = cli("finetune", "--task", "sst2", "--model", "no/such/model", "--data", "nowhere", "--print-config", "--json")
+    done = cli("finetune --task sst2 --model no/such/model --data nowhere --print-config --json")
     assert done.code == 0 and done.json["model.name"] == {"value": "no/such/model", "origin": "--model"}
     assert content(places) == before
 

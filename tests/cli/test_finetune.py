@@ -67,7 +67,8 @@ def test_the_lock_file_says_what_the_run_ran_on(sst_run: Path) -> None:
     lock = json.loads((sst_run / "lock.json").read_text())
     assert {"bertctl", "versions", "git", "data", "model", "hardware", "device", "precision", "created"} <= set(lock)
     assert set(lock["data"]) == {"train", "validation"}
-    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in (*lock["data"].values(), *lock["model"]["sha256"].values()))
+    digests = [*lock["data"].values(), *lock["model"]["sha256"].values()]
+    assert len(digests) == 3 and all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
     assert {"python", "torch", "transformers"} <= set(lock["versions"])
     assert lock["precision"]["name"] == "fp32"
 
@@ -81,7 +82,9 @@ def test_no_file_of_a_run_is_a_pickle(sst_run: Path) -> None:
 def test_the_published_model_names_no_path_no_user_and_no_host(sst_run: Path, tiny_bert: Path, sst_like: Path) -> None:
     for name, path in files_in(sst_run / "best").items():
         raw = path.read_bytes()
-        text = (raw[: 8 + int.from_bytes(raw[:8], "little")] if path.suffix == ".safetensors" else raw).decode("latin-1")
+        # Of the weights, the header: the numbers behind it may look like anything.
+        end = 8 + int.from_bytes(raw[:8], "little") if path.suffix == ".safetensors" else len(raw)
+        text = raw[:end].decode("latin-1")
         assert not ABSOLUTE.search(text), name
         for secret in (str(tiny_bert), str(sst_like), str(Path.home()) + "/", socket.gethostname()):
             assert secret not in text, name
@@ -121,7 +124,8 @@ def test_pairs_are_encoded_with_segment_ids(cli: Cli, tiny_bert: Path) -> None:
         assert inputs["token_type_ids"].max() == 1
         with torch.inference_mode():
             expected = model(**inputs).logits.softmax(-1)[0]
-            flat = model(**{**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}).logits.softmax(-1)[0]
+            inputs["token_type_ids"] = torch.zeros_like(inputs["token_type_ids"])
+            flat = model(**inputs).logits.softmax(-1)[0]
         assert list(line["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
         moved = max(moved, float((expected - flat).abs().max()))
     assert moved > 1e-3, "segment ids must matter for this test to say something"
@@ -134,7 +138,7 @@ def test_multi_label(cli: Cli, tiny_bert: Path) -> None:
     assert set(done.json["scores"]["validation"]) == {"loss", "f1_micro", "f1_macro", "accuracy"}
     assert 0 < done.json["threshold"] < 1
     line = lines("run/predictions/validation.jsonl")[0]
-    assert set(line["probabilities"]) == {"camera", "music", "story"} and set(line["gold"]) <= set(line["probabilities"])
+    assert set(line["probabilities"]) == {"camera", "music", "story"} >= set(line["gold"])
     assert line["labels"] == [name for name, p in line["probabilities"].items() if p >= done.json["threshold"]]
     config = json.loads(Path("run/best/config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
@@ -145,8 +149,9 @@ def test_regression(cli: Cli, tiny_bert: Path) -> None:
     tiny_data(Path("d"), kind="regression")
     words = ["--task", "text-regression", "--model", tiny_bert, "--data", "d", "--out", "run", "--json", "--lr", "3e-3"]
     done = cli("finetune", *words, *SMALL)
-    assert set(done.json["scores"]["validation"]) == {"loss", "pearson", "spearman", "mse", "mae"}
-    assert done.json["scores"]["validation"]["loss"] == pytest.approx(done.json["scores"]["validation"]["mse"], rel=1e-5)
+    scores = done.json["scores"]["validation"]
+    assert set(scores) == {"loss", "pearson", "spearman", "mse", "mae"}
+    assert scores["loss"] == pytest.approx(scores["mse"], rel=1e-5)
     line = lines("run/predictions/validation.jsonl")[0]
     assert isinstance(line["gold"], float) and isinstance(line["score"], float)
     assert cli("eval", "run", "--json").json["scores"] == done.json["scores"]["validation"]
@@ -177,10 +182,9 @@ def test_without_a_validation_split_a_tenth_is_held_out_class_by_class(cli: Cli,
 def test_flags_win_over_overrides_over_the_file_over_what_it_extends(cli: Cli) -> None:
     Path("my.yaml").write_text("extends: finetune/sst2\ntrain:\n  lr: 1e-4\n  epochs: 5\n  batch_size: 8\n")
     rows = cli("finetune my.yaml train.epochs=6 train.batch_size=4 --batch-size 2 --print-config --json").json
-    shown = {key: (rows[f"train.{key}"]["value"], rows[f"train.{key}"]["origin"]) for key in ("lr", "epochs", "batch_size")}
-    assert shown["lr"] == (1e-4, "my.yaml:3")
-    assert shown["epochs"] == (6.0, "train.epochs=6")
-    assert shown["batch_size"] == (2, "--batch-size")
+    assert rows["train.lr"] == {"value": 1e-4, "origin": "my.yaml:3"}
+    assert rows["train.epochs"] == {"value": 6.0, "origin": "train.epochs=6"}
+    assert rows["train.batch_size"] == {"value": 2, "origin": "--batch-size"}
     assert rows["train.warmup"]["origin"].startswith("extends finetune/sst2:")
     assert rows["train.seed"] == {"value": 42, "origin": "default"}
     assert cli("finetune my.yaml --print-config").out.splitlines()[0].split() == ["key", "value", "origin"]

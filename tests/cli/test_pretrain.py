@@ -16,12 +16,18 @@ from bert_cli.toyworld import Sizes, write_world
 TINY = """\
 task: fill-mask
 model:
-  config: {model_type: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64, max_position_embeddings: 64}
+  config:
+    model_type: bert
+    hidden_size: 32
+    num_hidden_layers: 2
+    num_attention_heads: 2
+    intermediate_size: 64
+    max_position_embeddings: 64
 tokenizer: {vocab_size: 400}
 data: {validation: 10%, max_length: 48}
 train: {epochs: 6, batch_size: 16, lr: 5e-3, precision: fp32}
 run: {log_every: 1}
-"""  # fmt: skip
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,9 @@ def test_the_same_command_gives_the_same_model(cli: Cli, language: Path, world: 
         assert Path("run/best", name).read_bytes() == (language / "best" / name).read_bytes()
 
 
-def test_pretraining_continues_from_an_encoder_and_from_a_run(cli: Cli, language: Path, world: Path, tiny_bert: Path) -> None:
+def test_pretraining_continues_from_an_encoder_and_from_a_run(
+    cli: Cli, language: Path, world: Path, tiny_bert: Path
+) -> None:
     for i, model in enumerate((tiny_bert, language)):
         words = ("pretrain", "--model", model, "--data", world / "corpus.txt", "--out", f"run{i}", "--json")
         done = cli(*words, *SMALL, "--limit", 12)

@@ -1,0 +1,176 @@
+"""The README is true: every command in it is run, every table and tree in it is compared with the code.
+
+Commands run in one folder, in the order of the README, on tiny models and data that lie where its words say: under the
+name of the hub's model, in `data/sst2`, `my-data`, `reviews` and `corpus.txt`. A command that is neither run nor listed
+here as not runnable fails the test.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tiny import tiny_data, tiny_model
+
+from bert_cli import errors
+from bert_cli.cli.app import app
+from bert_cli.cli.app import run as run_command
+from bert_cli.tasks import Task, all_tasks
+from bert_cli.toyworld import Sizes, write_world
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+NOT_RUN = {
+    "python3 -m venv .venv": "needs a network",
+    ".venv/bin/pip install -c constraints.txt .": "needs a network",
+    "hf download google-bert/bert-base-uncased --local-dir models/bert-base-uncased": "needs a network",
+}
+ENDS_WITH = {
+    "bertctl doctor": {0, 1},  # 1 where this machine lacks something
+    "bertctl eval runs/mine --data my-data/fresh.csv --fail-under accuracy=0.9": {0, 6},  # tiny models learn little
+}
+QUICK = {
+    "finetune": ["--max-length", "32", "--batch-size", "16", "--epochs", "1", "--precision", "fp32", "--quiet"],
+    "pretrain": [
+        *("--epochs", "1", "--precision", "fp32", "--quiet"),
+        *("model.config.hidden_size=32", "model.config.intermediate_size=64", "tokenizer.vocab_size=300"),
+    ],
+}
+"""What a command gets besides its own words, so that it ends soon and fits models of 64 positions."""
+
+
+def blocks(*languages: str) -> list[str]:
+    """The fenced blocks in these languages."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return [body for language, body in found if language in languages]
+
+
+COMMANDS = [line for block in blocks("console", "bash", "sh") for line in block.splitlines() if line.strip()]
+
+
+@dataclass
+class World:
+    """The folder in which the README is read aloud."""
+
+    folder: Path
+    codes: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("readme")
+    tiny_model(folder / "google-bert" / "bert-base-uncased")
+    shutil.copytree(folder / "google-bert" / "bert-base-uncased", folder / "models" / "bert-base-uncased")
+    tiny_data(folder / "data" / "sst2", text="sentence", labels=("0", "1"))
+    tiny_data(folder / "reviews")
+    write_own_data(folder / "my-data")
+    write_world(folder, seed=0, sizes=Sizes(documents=20, train=2, validation=2, test=2))
+    return World(folder, {})
+
+
+def write_own_data(folder: Path) -> None:
+    """`train.csv`, `fresh.csv` and `new.csv` with the columns body and verdict, the last one without the verdict."""
+    folder.mkdir()
+    rows = [f"a {word} film,{verdict}\n" for word, verdict in (("good", "yes"), ("bad", "no"))] * 20
+    (folder / "train.csv").write_text("body,verdict\n" + "".join(rows))
+    (folder / "fresh.csv").write_text("body,verdict\n" + "".join(rows[:4]))
+    (folder / "new.csv").write_text("body\n" + "".join(row.partition(",")[0] + "\n" for row in rows[:4]))
+
+
+def call(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run one line that begins with `bertctl`, or with `echo` and a pipe into it."""
+    before, pipe, after = command.partition(" | ")
+    if pipe:
+        texts = shlex.split(before)[1:]
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{' '.join(texts)}\n".encode())))
+    words = shlex.split(after or before)[1:]
+    own = [flag for flag in words if flag.startswith("--")]
+    extra: list[str] = []
+    quick = iter(QUICK.get(words[0], []))
+    for word in quick:
+        if not word.startswith("--"):
+            extra.append(word)
+        elif word == "--quiet":
+            extra += [] if "--print-config" in own else [word]
+        elif (value := next(quick)) and word not in own:
+            extra += [word, value]
+    return run_command([*words, *extra])
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(COMMANDS))
+def test_a_command_of_the_readme_works(command: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    if command in NOT_RUN:
+        return
+    if command.startswith("make "):
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+        assert command.split()[1] in targets
+        return
+    assert command.startswith(("bertctl ", "echo ")), f"no way to check {command!r}: say how in {Path(__file__).name}"
+    monkeypatch.chdir(world.folder)
+    monkeypatch.setenv("BERTCTL_DATA", str(world.folder / "data"))
+    world.codes[command] = call(command, monkeypatch)
+    assert world.codes[command] in ENDS_WITH.get(command, {0})
+
+
+def test_the_list_of_commands_that_are_not_run_is_not_stale() -> None:
+    assert set(NOT_RUN) | set(ENDS_WITH) <= set(COMMANDS)
+
+
+def test_the_tree_shows_what_a_run_leaves(world: World) -> None:
+    (tree,) = blocks("text")
+    first, *rest = tree.splitlines()
+    run = world.folder / first
+    if not run.exists():
+        pytest.skip("needs the commands above")
+    shown = {line.split()[1].rstrip("/") for line in rest}
+    assert shown == {path.name for path in run.iterdir()}
+
+
+def test_the_published_model_loads_as_the_readme_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(world.folder)
+    if not Path("runs/sst2-bert-base-uncased").exists():
+        pytest.skip("needs the commands above")
+    (code,) = [block for block in blocks("python") if "pipeline" in block]
+    exec(compile(code, "README.md", "exec"), {})
+    assert re.search(r"'label': '(positive|negative)'", capsys.readouterr().out)
+
+
+def test_the_task_of_the_readme_is_a_task() -> None:
+    (code,) = [block for block in blocks("python") if "Task(" in block]
+    names: dict[str, object] = {}
+    exec(compile(code.replace("\nTask(", "\ntask = Task("), "README.md", "exec"), names)
+    task = names["task"]
+    assert isinstance(task, Task)
+    assert task.name not in all_tasks() and task.primary in task.metrics
+
+
+def test_the_table_of_verbs_is_that_of_the_program() -> None:
+    import typer
+
+    verbs = set(re.findall(r"^\| `bertctl (\w+)` \|", README, re.M))
+    assert verbs == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_the_table_of_exit_codes_is_that_of_the_errors() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BertctlError)]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.M)} == {0} | {kind.exit_code for kind in kinds}
+
+
+def test_links_and_files_named_exist() -> None:
+    for name in re.findall(r"`((?:bert_cli|recipes|tests|docs|benchmarks)/[\w./-]*)`", README):
+        assert "NAME" in name or (ROOT / name).exists(), name
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_lines_are_short_and_paths_relative() -> None:
+    assert all(len(line) <= 120 for line in README.splitlines())
+    assert not re.search(r"(?<![\w.~/])/(home|root|work|tmp|Users)/", README)
