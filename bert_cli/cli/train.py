@@ -130,6 +130,9 @@ def _train(verb: str, given: dict[str, Any]) -> None:
         return
     if given["offline"]:
         os.environ["HF_HUB_OFFLINE"] = "1"
+    from bert_cli.run.find import find
+
+    find(loaded.recipe, offline=given["offline"])
     if given["dry_run"]:
         from bert_cli.run.dryrun import dry_run
 

@@ -21,7 +21,9 @@ from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.build import build_model, build_objective
-from bert_cli.run.prepare import Prepared, prepare_corpus, prepare_sequence, require_task
+from bert_cli.run.corpus import prepare_corpus
+from bert_cli.run.find import require_task
+from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.publish import FACTS, ModelFacts
 from bert_cli.run.rundir import RunDir
 from bert_cli.train.evaluate import score
