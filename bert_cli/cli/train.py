@@ -15,7 +15,7 @@ from bert_cli.errors import UsageError
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
     from bert_cli.run.dryrun import DryRun
-    from bert_cli.run.fit import Result
+    from bert_cli.run.state import Result
 
 Words = Annotated[
     list[str] | None,

@@ -23,6 +23,7 @@ from bert_cli.errors import DataError, HubError
 
 _SECONDS_TO_ANSWER = 8
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+CONVERTED = "refs/convert/parquet"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,14 @@ def load(path: str, config: str | None, *, revision: str | None = None, offline:
     try:
         with _network(reachable):
             # The prefix keeps a local folder of the same name from being read instead.
-            return datasets.load_dataset(f"hf://datasets/{path}", config, revision=revision)
+            name = f"hf://datasets/{path}"
+            try:
+                return datasets.load_dataset(name, config, revision=revision)
+            except RuntimeError as error:
+                if "scripts are no longer supported" not in str(error) or revision is not None:
+                    raise
+                # Where a repository has only a loading script, the hub itself keeps a copy as plain tables.
+                return datasets.load_dataset(name, config, revision=CONVERTED)
     except ConnectionError:
         raise _unreachable(path, offline=not reachable) from None
     except foreign as error:

@@ -62,6 +62,16 @@ def load_tokenizer(folder: Path) -> Any:
             allowed="tokenizer.json, vocab.txt or a SentencePiece model beside config.json",
             help="name another one with model.tokenizer=FOLDER",
         ) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # Where the files are missing transformers makes a tokenizer that reads every word as unknown.
+        raise ModelError(
+            "L020",
+            "the tokenizer knows no words",
+            where=str(folder),
+            found=f"{len(tokenizer)} tokens, all of them special",
+            allowed="tokenizer.json, vocab.txt or a SentencePiece model beside config.json",
+            help="name another one with model.tokenizer=FOLDER",
+        )
     if tokenizer.pad_token_id is None:
         raise ModelError(
             "L021",

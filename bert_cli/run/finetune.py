@@ -19,9 +19,10 @@ from bert_cli.run import rundir
 from bert_cli.run.build import build
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
-from bert_cli.run.fit import Fit, Result, TrainState
+from bert_cli.run.fit import Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.rundir import RunDir
+from bert_cli.run.state import Result, TrainState
 from bert_cli.track import Tracker, check_trackers, forget_after
 from bert_cli.train import checkpoint
 

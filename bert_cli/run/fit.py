@@ -7,7 +7,7 @@ killed at any moment goes on from its newest verified checkpoint as if it had ne
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from bert_cli.data.store import SplitStore
@@ -20,73 +20,12 @@ from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
 from bert_cli.run.publish import publish_best
 from bert_cli.run.rundir import RunDir
+from bert_cli.run.state import Best, Result, TrainState
 from bert_cli.track import Tracker
 from bert_cli.train import checkpoint
 from bert_cli.train.engine import StepRecord, train
 from bert_cli.train.evaluate import score
 from bert_cli.train.optim import load_state_tensors, state_tensors
-
-
-@dataclass
-class Best:
-    """The best scores so far: at which step, on which split, at which decision threshold."""
-
-    step: int
-    value: float
-    threshold: float
-    scores: dict[str, dict[str, float]]
-
-
-@dataclass
-class TrainState:
-    """Everything of a run that is neither weights nor moments; plain JSON values.
-
-    Attributes:
-        step: optimizer steps done.
-        since_best: scorings since the best one.
-        seconds: time spent in training steps, over all processes that worked on this run.
-    """
-
-    step: int = 0
-    best: Best | None = None
-    since_best: int = 0
-    examples: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    stopped: str = ""
-    data: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> TrainState:
-        best = values.get("best")
-        return cls(**{**values, "best": None if best is None else Best(**best)})
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended."""
-
-    run: RunDir
-    state: TrainState
-    metric: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for machines."""
-        best = self.state.best
-        return {
-            "run": str(self.run.path),
-            "model": str(self.run.best),
-            "steps": self.state.step,
-            "stopped": self.state.stopped or "finished",
-            "best_step": None if best is None else best.step,
-            "metric": self.metric,
-            "value": None if best is None else best.value,
-            "scores": {} if best is None else best.scores,
-            "threshold": None if best is None else best.threshold,
-            "train_seconds": round(self.state.seconds, 2),
-            "train/examples_per_s": round(self.state.examples / max(self.state.seconds, 1e-9), 2),
-            "train/tokens_per_s": round(self.state.tokens / max(self.state.seconds, 1e-9), 1),
-        }
 
 
 class Fit:

@@ -19,10 +19,10 @@ from bert_cli.errors import ModelError
 from bert_cli.objectives.sequence import PROBLEM_TYPES
 from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir, drafted
+from bert_cli.run.state import Best, TrainState
 
 if TYPE_CHECKING:
     from bert_cli.run.build import Built
-    from bert_cli.run.fit import Best, TrainState
 
 FACTS = "bertctl.json"
 

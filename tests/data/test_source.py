@@ -235,3 +235,25 @@ def test_a_cached_copy_serves_without_a_network_and_class_ids_become_names(
     rows, fingerprint = json.loads(done.stdout)
     assert [row["label"] for row in rows] == ["good", "bad", "-1"]
     assert fingerprint == f"acme/Toy@{commit}:default:train"
+
+
+def test_a_repository_with_only_a_loading_script_is_read_from_the_hubs_converted_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import datasets  # type: ignore[import-untyped, unused-ignore]
+
+    from bert_cli.data import hub
+
+    asked: list[str | None] = []
+
+    def load_dataset(name: str, config: str | None, *, revision: str | None) -> str:
+        asked.append(revision)
+        if revision is None:
+            raise RuntimeError("Dataset scripts are no longer supported, but found banking77.py")
+        return f"{name} at {revision}"
+
+    monkeypatch.setattr(hub, "_answers", lambda _: True)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert hub.load("owner/scripted", None) == "hf://datasets/owner/scripted at refs/convert/parquet"
+    assert asked == [None, "refs/convert/parquet"]
