@@ -136,12 +136,14 @@ def _probe_cpu() -> tuple[float, float, float]:
     return best["highest"] / best["medium"], error, best["highest"] / best["bf16"]
 
 
-def choose_precision(requested: str = "auto", device: str = "cpu") -> Precision:
+def choose_precision(requested: str = "auto", device: str = "cpu", *, onednn: bool | None = None) -> Precision:
     """The arithmetic for this device.
 
     Args:
         requested: `auto`, `fp32` or `bf16`.
         device: `cpu` or `cuda`.
+        onednn: what an earlier process chose for fp32 products, to repeat its numbers exactly; None: by speed. Where
+            that route is not true fp32 arithmetic it is never taken.
     """
     import torch
 
@@ -153,7 +155,7 @@ def choose_precision(requested: str = "auto", device: str = "cpu") -> Precision:
             return Precision("bf16", "asked for" if requested == "bf16" else "this GPU computes bf16 natively")
         return Precision("fp32", "this GPU has no bf16 units")
     speedup, error, half_speedup = _probe_cpu()
-    onednn = speedup >= FASTER and error <= EQUAL
+    onednn = (speedup >= FASTER if onednn is None else onednn) and error <= EQUAL
     fp32_speed = speedup if onednn else 1.0
     if requested != "auto":
         return Precision(requested, "asked for", onednn=onednn)
@@ -206,11 +208,11 @@ def keep_memory() -> bool:
 class Runtime:
     """Device, precision and process group of one run; the only holder of an `Accelerator`."""
 
-    def __init__(self, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, *, device: str = "auto", precision: str = "auto", onednn: bool | None = None) -> None:
         import torch
 
         self.device_type = choose_device(device)
-        self.precision = choose_precision(precision, self.device_type)
+        self.precision = choose_precision(precision, self.device_type, onednn=onednn)
         torch.set_float32_matmul_precision("medium" if self.precision.onednn else "highest")
         if self.device_type == "cpu":
             keep_memory()

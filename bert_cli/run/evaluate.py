@@ -110,7 +110,8 @@ def evaluate(
             allowed=sorted(prepared.store.splits),
             help="--split validation",
         )
-    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+    onednn = facts.onednn if facts is not None and precision is None else None
+    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
     model = build_model(prepared, reset_head=False).to(runtime.device)
     objective = build_objective(prepared, model)
     store = prepared.store.splits[split]

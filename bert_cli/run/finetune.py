@@ -57,7 +57,7 @@ def finetune(
     resume_from = None if overwrite else _checkpoint(recipe, run, note=note)
     prepared = prepare(recipe, offline=offline, note=note)
     scorer = make_scorer(prepared)
-    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+    runtime = _runtime(recipe, run if resume_from else None)
     built = build(prepared)
     lock = rundir.lock_facts(
         recipe_hash(recipe),
@@ -85,6 +85,14 @@ def finetune(
         tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
     run.write_status("done", exit_code=0, result=result.as_dict())
     return result
+
+
+def _runtime(recipe: Recipe, resumed: RunDir | None) -> Runtime:
+    """Device and arithmetic; a resumed run goes on in the one it began with, whatever a new probe would say."""
+    if resumed is not None and resumed.lock.is_file():
+        chosen = json.loads(resumed.lock.read_text(encoding="utf-8"))["precision"]
+        return Runtime(device=recipe.dist.device, precision=chosen["name"], onednn=chosen["onednn"])
+    return Runtime(device=recipe.dist.device, precision=recipe.train.precision)
 
 
 def make_scorer(prepared: Prepared) -> Scorer:

@@ -145,7 +145,10 @@ def load_predictor(
             help="bertctl finetune --task TASK --model " + name,
         )
     objective_name = facts.objective if facts else _objective_of(config, labels)
-    runtime = Runtime(device=device, precision=precision or (facts.precision if facts else "auto"))
+    if facts is not None and precision is None:
+        runtime = Runtime(device=device, precision=facts.precision, onednn=facts.onednn)
+    else:
+        runtime = Runtime(device=device, precision=precision or "auto")
     tokenizer = load_tokenizer(located.folder)
     model = load_model(
         located,

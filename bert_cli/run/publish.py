@@ -11,18 +11,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bert_cli import card
 from bert_cli.env import Runtime, cpu_name, versions
 from bert_cli.errors import ModelError
 from bert_cli.objectives.sequence import PROBLEM_TYPES
+from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir, drafted
 from bert_cli.run.state import Best, TrainState
-
-if TYPE_CHECKING:
-    from bert_cli.run.build import Built
 
 FACTS = "bertctl.json"
 
@@ -34,6 +32,7 @@ class ModelFacts:
     Attributes:
         columns: role -> column of the training data.
         max_length: longest sequence in tokens; batch_tokens: the size of scoring batches.
+        precision, onednn: the arithmetic that the scores were taken in.
         threshold: probability from which a label counts (multi-label).
         scores: split -> metric -> value, as recorded when this model was the best.
     """
@@ -44,6 +43,7 @@ class ModelFacts:
     max_length: int
     batch_tokens: int
     precision: str
+    onednn: bool = False
     threshold: float = 0.5
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -77,6 +77,7 @@ def publish_best(
         max_length=recipe.data.max_length,
         batch_tokens=recipe.eval.batch_tokens,
         precision=runtime.precision.name,
+        onednn=runtime.precision.onednn,
         threshold=best.threshold,
         scores=best.scores,
     )

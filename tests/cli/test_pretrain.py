@@ -59,7 +59,7 @@ def test_the_loss_falls(language: Path) -> None:
     records = [json.loads(line) for line in (language / "metrics.jsonl").read_text().splitlines()]
     losses = [record["train/loss"] for record in records if "train/loss" in record]
     scored = [record["validation/loss"] for record in records if "validation/loss" in record]
-    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
     assert scored[-1] < scored[0]
 
 

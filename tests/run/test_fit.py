@@ -16,7 +16,7 @@ from bert_cli.metrics import larger_is_better
 from bert_cli.objectives.sequence import SequenceObjective
 from bert_cli.run.evaluate import evaluate
 from bert_cli.run.finetune import finetune
-from bert_cli.run.fit import Result
+from bert_cli.run.state import Result
 from bert_cli.train import checkpoint
 
 KINDS = {

@@ -20,7 +20,7 @@ from bert_cli.data.plan import Plan
 from bert_cli.errors import BertctlError, DataError, Interrupted, ModelError, Preempted, UsageError
 from bert_cli.run import fit as fitting
 from bert_cli.run.finetune import finetune
-from bert_cli.run.fit import Result
+from bert_cli.run.state import Result
 from bert_cli.train import checkpoint
 from bert_cli.train.engine import StepRecord, train
 
