@@ -48,7 +48,7 @@ def test_a_training_record_averages_the_steps_since_the_one_before(tmp_path: Pat
     assert [line["train/loss"] for line in found] == pytest.approx(means)
     assert {line["train/examples_per_s"] for line in found} == {16.0}
     assert {line["train/tokens_per_s"] for line in found} == {160.0}
-    assert {line["train/padding"] for line in found} == {1.25}
+    assert {line["train/computed_per_token"] for line in found} == {1.25}
     assert [line["epoch"] for line in found] == [0.25, 1.0, 2.0]
 
 

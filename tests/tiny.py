@@ -192,7 +192,7 @@ def tiny_data(
 
 
 def tiny_recipe(model: Path, data: Path, out: Path, **changes: Any) -> Any:
-    """Two epochs of eight steps over `tiny_data`, scored and saved every quarter; `changes` are `section__key=value`."""
+    """Two epochs of eight steps over `tiny_data`, saved every quarter; `changes` are `section__key=value`."""
     from bert_cli.recipe.schema import Recipe
 
     values: dict[str, Any] = {

@@ -149,7 +149,7 @@ def _train(verb: str, given: dict[str, Any]) -> None:
         quiet=silent,
         note=(lambda _: None) if silent else note,
     )
-    _show_result(result, seconds=time.perf_counter() - began, as_json=given["as_json"])
+    _show_result(result, verb=verb, seconds=time.perf_counter() - began, as_json=given["as_json"])
 
 
 def _load(verb: str, given: dict[str, Any]) -> Loaded:
@@ -260,16 +260,26 @@ def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, st
     ]
 
 
-def _show_result(result: Result, *, seconds: float, as_json: bool) -> None:
+def _show_result(result: Result, *, verb: str, seconds: float, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
         return
     from bert_cli.track import clock
 
     facts = result.as_dict()
+    rate, tokens = facts["train/examples_per_s"], facts["train/tokens_per_s"]
+    rows = [
+        (split, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        for split, scores in facts["scores"].items()
+    ]
+    rows += [
+        ("best", f"step {facts['best_step']} of {facts['steps']}, by {facts['metric']}"),
+        ("speed", f"{rate:.0f} examples/s, {tokens:.0f} tokens/s; {clock(seconds)} in all"),
+        ("model", facts["model"]),
+    ]
+    if facts["stopped"] != "finished":
+        rows.append(("stopped", facts["stopped"]))
     say("")
-    for split, scores in facts["scores"].items():
-        say(f"{split:<24}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
-    best = f"best of step {facts['best_step']} by {facts['metric']}"
-    say(f"{facts['model']:<24}{best}; {facts['train/examples_per_s']:.0f} examples/s, {clock(seconds)} in all")
-    say(f"next: bertctl eval {facts['run']}  ·  bertctl predict {facts['run']} FILE")
+    print_table(rows)
+    use = f"finetune --task TASK --model {facts['run']}" if verb == "pretrain" else f"predict {facts['run']} FILE"
+    say(f"\nnext: bertctl eval {facts['run']}\n      bertctl {use}")

@@ -97,10 +97,8 @@ def test_freezing_stops_the_lower_levels_and_leaves_pooler_and_head(model: Any, 
     pooler = {id(p) for name, p in model.named_parameters() if "pooler" in name}
     for name, parameter in model.named_parameters():
         below = id(parameter) in base - pooler
-        if lower == "encoder":
-            frozen = below
-        else:
-            frozen = lower != 0 and below and expected[id(parameter)] <= int(lower)
+        limit = LAYERS + 1 if lower == "encoder" else int(lower)
+        frozen = below and limit > 0 and expected[id(parameter)] <= limit
         assert parameter.requires_grad == (not frozen), name
     assert count == sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
     trained = {name for group in groups(model) for name, _ in group.named}

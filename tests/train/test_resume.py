@@ -80,7 +80,7 @@ def resumed(recipe: Any, *, resume: str = "auto", notes: list[str] | None = None
 def records(out: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without what depends on the clock or on where a process began."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    clock = ("seconds", "_per_s", "padding", "_mean")
+    clock = ("seconds", "_per_s", "_mean")
     return [{name: value for name, value in line.items() if not name.endswith(clock)} for line in lines]
 
 
