@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,62 +66,52 @@ Json = Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-def finetune(
-    words: Words = None,
-    task: TaskName = None,
-    model: Model = None,
-    data: Data = None,
-    out: Out = None,
-    seed: Seed = None,
-    epochs: Epochs = None,
-    lr: Rate = None,
-    batch_size: BatchSize = None,
-    max_length: MaxLength = None,
-    precision: PrecisionName = None,
-    resume: Resume = None,
-    overwrite: Overwrite = False,
-    limit: Limit = None,
-    offline: Offline = False,
-    allow_bin: AllowBin = False,
-    dry_run: DryRunFlag = False,
-    print_config: PrintConfig = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+def _verb(verb: str, doc: str) -> Callable[..., None]:
+    """A command with the flags that both verbs take."""
+
+    def command(
+        words: Words = None,
+        task: TaskName = None,
+        model: Model = None,
+        data: Data = None,
+        out: Out = None,
+        seed: Seed = None,
+        epochs: Epochs = None,
+        lr: Rate = None,
+        batch_size: BatchSize = None,
+        max_length: MaxLength = None,
+        precision: PrecisionName = None,
+        resume: Resume = None,
+        overwrite: Overwrite = False,
+        limit: Limit = None,
+        offline: Offline = False,
+        allow_bin: AllowBin = False,
+        dry_run: DryRunFlag = False,
+        print_config: PrintConfig = False,
+        as_json: Json = False,
+        quiet: Quiet = False,
+    ) -> None:
+        given = dict(locals())
+        _train(verb, given)
+
+    command.__doc__ = doc
+    return command
+
+
+finetune = _verb(
+    "finetune",
     """Fine-tune an encoder on a task, and publish the best model as a plain Hugging Face folder.
 
     bertctl finetune --task sst2 --model google-bert/bert-base-uncased
-    """
-    _train("finetune", dict(locals()))
-
-
-def pretrain(
-    words: Words = None,
-    task: TaskName = None,
-    model: Model = None,
-    data: Data = None,
-    out: Out = None,
-    seed: Seed = None,
-    epochs: Epochs = None,
-    lr: Rate = None,
-    batch_size: BatchSize = None,
-    max_length: MaxLength = None,
-    precision: PrecisionName = None,
-    resume: Resume = None,
-    overwrite: Overwrite = False,
-    limit: Limit = None,
-    offline: Offline = False,
-    allow_bin: AllowBin = False,
-    dry_run: DryRunFlag = False,
-    print_config: PrintConfig = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+    """,
+)
+pretrain = _verb(
+    "pretrain",
     """Train an encoder by masked language modelling on plain text, from scratch or continued.
 
     bertctl pretrain --data corpus.txt --model google-bert/bert-base-uncased
-    """
-    _train("pretrain", dict(locals()))
+    """,
+)
 
 
 def _train(verb: str, given: dict[str, Any]) -> None:
@@ -130,8 +121,17 @@ def _train(verb: str, given: dict[str, Any]) -> None:
         return
     if given["offline"]:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from bert_cli.run.find import find
+    from bert_cli.run.find import find, require_task
 
+    if (require_task(loaded.recipe).objective == "fill-mask") != (verb == "pretrain"):
+        raise UsageError(
+            "U002",
+            f"the task {loaded.recipe.task} is not one of bertctl {verb}",
+            key="task",
+            found=loaded.recipe.task,
+            allowed="fill-mask" if verb == "pretrain" else "any task but fill-mask",
+            help=f"bertctl {'finetune' if verb == 'pretrain' else 'pretrain'} with the same words",
+        )
     find(loaded.recipe, offline=given["offline"])
     if given["dry_run"]:
         from bert_cli.run.dryrun import dry_run

@@ -18,6 +18,7 @@ from torch.nn import functional
 from bert_cli.data.batch import Batch, pad
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
 from bert_cli.env import derived_seed
+from bert_cli.errors import DataError
 
 MASKED, RANDOM = 0.8, 0.9
 
@@ -134,21 +135,41 @@ class MaskedLanguageModelling:
 
 
 def encode_blocks(tokenizer: Any, documents: Sequence[str], *, max_length: int) -> Iterator[EncodedChunk]:
-    """Documents as blocks of at most `max_length` tokens; no block crosses a document and no token is lost."""
+    """Documents as blocks of at most `max_length` tokens; no block crosses a document.
+
+    No token is lost but blocks of special tokens alone (words that the tokenizer does not know), which hold nothing to
+    predict.
+
+    Raises:
+        DataError: there is nothing else (D085).
+    """
     before, after = _around(tokenizer)
     room = max_length - len(before) - len(after)
+    special = set(tokenizer.all_special_ids)
     blocks: list[list[int]] = []
+    found = False
     for start in range(0, len(documents), CHUNK):
         encoded = tokenizer(
             documents[start : start + CHUNK], add_special_tokens=False, return_attention_mask=False, verbose=False
         )["input_ids"]
         for ids in encoded:
-            blocks += [[*before, *ids[at : at + room], *after] for at in range(0, len(ids), room)]
+            parts = (ids[at : at + room] for at in range(0, len(ids), room))
+            blocks += [[*before, *part, *after] for part in parts if not special.issuperset(part)]
+        found = found or bool(blocks)
         while len(blocks) >= CHUNK:
             yield EncodedChunk(blocks[:CHUNK], None, {})
             blocks = blocks[CHUNK:]
     if blocks:
         yield EncodedChunk(blocks, None, {})
+    if not found:
+        raise DataError(
+            "D085",
+            "the tokenizer knows no word of these documents",
+            key="model.tokenizer",
+            found=f"{len(documents)} documents, as {documents[0][:40]!r}",
+            allowed="text in the language of the tokenizer",
+            help="leave model.name out to train a tokenizer on the corpus, or name another model",
+        )
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:

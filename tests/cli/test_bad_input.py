@@ -216,6 +216,14 @@ DATA = [
         silent=("found",),
     ),
     Case(
+        "corpus in another script",
+        "pretrain --model {bert} --data c.txt --max-length 32",
+        3,
+        "D085",
+        ("model.tokenizer", "1 documents, as"),
+        {"c.txt": "电影\n\n音乐\n".encode()},
+    ),
+    Case(
         "corpus of one document",
         "pretrain --model {bert} --data c.txt --max-length 32",
         3,
