@@ -72,6 +72,7 @@ class Tracker:
     ) -> None:
         self._file: IO[str] = metrics.open("a", encoding="utf-8")
         self._log_every = log_every
+        self._total_steps = total_steps
         self._began = time.perf_counter()
         self._window = _Window()
         self.whole = _Window()
@@ -98,7 +99,7 @@ class Tracker:
         self.whole.add(record)
         if self._display is not None:
             self._display.step(record, self.whole)
-        if record.step == 1 or record.step % self._log_every == 0:
+        if record.step in (1, self._total_steps) or record.step % self._log_every == 0:
             values = {
                 "train/loss": self._window.loss,
                 "train/lr": record.lr,

@@ -1,16 +1,16 @@
-"""The pure parts of the benchmarks: intervals, tables, and refusing to measure on a busy machine. Nothing is trained."""
+"""The pure parts of the benchmarks: intervals, tables, refusing on a busy machine. Nothing is trained."""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import main, measure
-from benchmarks.cases import Case
-from benchmarks.measure import BenchmarkError, Run, check_load, cores, rates, ratio, run_process, warm_up
+from benchmarks.__main__ import BUSY, main, measure
+from benchmarks.measure import BenchmarkError, Run, rates, ratio, run_process, warm_up
 from benchmarks.report import table, update
 
 
@@ -37,10 +37,8 @@ def test_without_training_the_ratio_is_one_of_cpu_seconds() -> None:
 
 def test_rates_leave_out_the_warm_up_and_count_the_time_between_steps() -> None:
     ends = [100.0, 101.0, 103.0]
-    assert rates(ends, examples=[32, 32, 32], tokens=[999, 300, 330]) == (64 / 3, 210.0)
+    assert rates(ends, [(32, 999), (32, 300), (32, 330), (32, 5)]) == (64 / 3, 210.0)
     assert [warm_up(steps) for steps in (2, 3, 12, 60, 600)] == [1, 1, 2, 10, 10]
-    with pytest.raises(BenchmarkError, match="too few"):
-        rates([1.0], examples=[32], tokens=[300])
 
 
 def test_the_table_shows_both_sides_and_leaves_out_what_was_not_measured() -> None:
@@ -63,31 +61,38 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
 def test_sides_take_turns_and_a_pair_shares_its_seed() -> None:
     seen: list[tuple[str, int]] = []
 
-    def side(name: str, speed: float) -> Run:
-        return run(speed)
+    def side(name: str, seed: int) -> Run:
+        seen.append((name, seed))
+        return run(2.0)
 
-    case = Case(
-        bertctl=lambda seed: seen.append(("ours", seed)) or side("ours", 2.0),  # type: ignore[func-returns-value]
-        peers={"peer": lambda seed: seen.append(("peer", seed)) or side("peer", 1.0)},  # type: ignore[func-returns-value]
-    )
-    assert len(measure(case, pairs=2)["peer"]) == 2
+    pairs = measure(partial(side, "ours"), {"peer": partial(side, "peer")}, pairs=2)
+    assert len(pairs["peer"]) == 2
     assert seen == [("peer", 42), ("ours", 42), ("peer", 43), ("ours", 43)]
 
 
 def test_a_busy_machine_is_refused_unless_told_otherwise(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (1.6 * cores(), 0.0, 0.0))
-    assert main(["help", "--results", str(tmp_path / "R.md")]) == 1
+    monkeypatch.setattr(os, "getloadavg", lambda: (BUSY + 0.1, 0.0, 0.0))
+    monkeypatch.setattr("benchmarks.cases.Bench.sides", lambda *_: (lambda _: run(2.0), {"peer": lambda _: run(1.0)}))
+    command = ["help", "--results", str(tmp_path / "R.md"), "--model", str(_model(tmp_path))]
+    assert main(command) == 1
     assert "--anyway" in capsys.readouterr().err and not (tmp_path / "R.md").exists()
-    assert check_load(anyway=True) == 1.6 * cores()
-    monkeypatch.setattr(os, "getloadavg", lambda: (1.4 * cores(), 9.0, 9.0))
-    assert check_load(anyway=False) == 1.4 * cores()
+    assert main([*command, "--anyway"]) == 0
+    assert "TOO BUSY" in (tmp_path / "R.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(os, "getloadavg", lambda: (BUSY - 0.1, 9.0, 9.0))
+    assert main(command) == 0
+    assert "TOO BUSY" not in (tmp_path / "R.md").read_text(encoding="utf-8")
 
 
-def test_a_process_is_charged_for_its_cpu_time_and_its_failure_is_told(tmp_path: Path) -> None:
+def _model(folder: Path) -> Path:
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    return folder
+
+
+def test_a_process_is_charged_for_its_cpu_time_and_its_failure_is_told() -> None:
     burn = "import time\nwhile time.process_time() < 0.1: pass\nprint('done')"
-    cost, out = run_process([sys.executable, "-c", burn], env=os.environ, cwd=tmp_path)
+    cost, out = run_process([sys.executable, "-c", burn], env=os.environ)
     assert out == "done\n" and 0.09 < cost.cpu_s < 5.0 and cost.peak_mib > 1.0
     with pytest.raises(BenchmarkError, match="ended with 3"):
-        run_process([sys.executable, "-c", "raise SystemExit(3)"], env=os.environ, cwd=tmp_path)
+        run_process([sys.executable, "-c", "raise SystemExit(3)"], env=os.environ)

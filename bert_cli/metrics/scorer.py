@@ -6,7 +6,7 @@ Costs the evaluate library (7 s) only where a metric of it is named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
@@ -62,6 +62,13 @@ class Scorer:
         self._external: dict[str, tuple[str, External]] = {
             spec: (name, load_external(spec, allow_code=allow_code, config=config)) for spec, name in specs.items()
         }
+
+    def selecting(self, metric: str, scores: Mapping[str, float]) -> float:
+        """The score that `metric` names; for one of the evaluate library, the first of its scores."""
+        if metric in scores:
+            return scores[metric]
+        short, _ = self._external[metric]
+        return next(value for name, value in scores.items() if name.startswith(f"evaluate:{short}/"))
 
     def score(self, predictions: Predictions, references: Array) -> dict[str, float]:
         """All scores; see `compute` for shapes and for what is `nan`.

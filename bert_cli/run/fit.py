@@ -97,7 +97,7 @@ class Fit:
                 scored.scores, scored.losses, targets=split.targets, scorer=self.scorer, threshold=threshold
             )
             raw[name] = scored.scores
-        value = next(iter(scores.values()))[self.metric]
+        value = self.scorer.selecting(self.metric, next(iter(scores.values())))
         improved = self.state.best is None or _better(self.metric, value, self.state.best.value)
         for name, values in scores.items():
             self.tracker.scores(record.step, record.epoch, name, values, best=improved)

@@ -268,7 +268,14 @@ MODELS = [
         ("model.name", "found: model", "did you mean models"),
         {"models/x": b"", **train_csv(ROWS)},
     ),
-    Case("file for a model", TRAIN.replace("{bert}", "m.bin"), 4, "L002", ("m.bin (model.name)",), {"m.bin": b""}),
+    Case(
+        "file for a model",
+        TRAIN.replace("{bert}", "m.bin"),
+        4,
+        "L002",
+        ("m.bin (model.name)",),
+        {"m.bin": b"", **train_csv(ROWS)},
+    ),
     Case("folder without a model", TRAIN.replace("{bert}", "d"), 4, "L004", ("d\n", "no config.json"), train_csv(ROWS)),
     Case(
         "eval without a head",

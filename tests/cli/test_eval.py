@@ -73,8 +73,10 @@ def test_the_result_names_everything_that_shaped_it(cli: Cli, sst_run: Path) -> 
 
 
 def test_another_split_and_other_metrics_can_be_scored(cli: Cli, sst_run: Path) -> None:
-    found = cli("eval", sst_run, "eval.metrics=[f1_macro,roc_auc]", "--split", "train", "--json").json
+    shutil.copytree(sst_run, "run")
+    found = cli("eval", "run", "eval.metrics=[f1_macro,roc_auc]", "--split", "train", "--json").json
     assert found["n"] == 64 and set(found["scores"]) == {"loss", "accuracy", "f1_macro", "roc_auc"}
+    assert found["predictions"] == "run/predictions/train.jsonl"
 
 
 def test_predictions_are_written_where_asked(cli: Cli, sst_run: Path, sst_like: Path) -> None:

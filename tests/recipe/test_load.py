@@ -185,7 +185,7 @@ def test_text_where_a_number_is_wanted_names_the_wanted_type(write: Write) -> No
         ("model.reset_head=yes", "R021", "true or false", "write reset_head: true"),
         ("data.columns.text=3", "R021", "text", 'quote it: text: "3"'),
         ("train.lr=true", "R021", "a number > 0", "bertctl recipe schema"),
-        ("train.class_weights=[1, a]", "R021", "a number", "bertctl recipe schema"),
+        ("train.class_weights=[1, a]", "R021", "a number > 0", "bertctl recipe schema"),
         ("train.seed=4294967296", "R022", "a whole number ≥ 0 and < 4294967296", "bertctl recipe schema"),
         ("eval.threshold=2", "R022", ["auto", "a number ≥ 0 and ≤ 1"], "bertctl recipe schema"),
         ("model.freeze=all", "R022", ["encoder", "a whole number ≥ 0"], "bertctl recipe schema"),
