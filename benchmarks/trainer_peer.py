@@ -68,7 +68,7 @@ def main() -> None:
         texts = [rows[name] for name in given.columns.split(",")]
         padding = "max_length" if given.pad else False
         encoded = tokenizer(*texts, padding=padding, max_length=given.max_length, truncation=True)
-        return {**encoded, "label": [labels.index(label) for label in rows["label"]]}
+        return {**encoded, "labels": [labels.index(label) for label in rows["label"]]}
 
     data = raw.map(encode, batched=True, remove_columns=raw["train"].column_names)
     clock = Clock(hf.default_data_collator if given.pad else hf.DataCollatorWithPadding(tokenizer))

@@ -118,6 +118,15 @@ class Tracker:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
             self._display.note(f"epoch {epoch:.2f}  step {step}  {split}  {shown}" + ("  * best" if best else ""))
 
+    @property
+    def window(self) -> dict[str, float]:
+        """Sums since the last training record."""
+        return dict(vars(self._window))
+
+    def restore(self, window: Mapping[str, float]) -> None:
+        """Go on with the sums of an earlier process."""
+        vars(self._window).update(window)
+
     def summary(self, step: int, epoch: float) -> dict[str, float]:
         """Write and return the rates over all training steps of this process."""
         values = self.whole.rates()

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from bert_cli.data.plan import micro_batches
 from bert_cli.errors import ModelError
+from bert_cli.grouping import micro_batches
 
 NAME = "bertctl_unpadded"
 STACKS = ("encoder", "transformer")

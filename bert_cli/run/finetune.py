@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bert_cli.env import Runtime
-from bert_cli.errors import ModelError, UsageError
+from bert_cli.errors import DataError, ModelError, UsageError
 from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
@@ -56,6 +56,8 @@ def finetune(
         return finished
     resume_from = None if overwrite else _checkpoint(recipe, run, note=note)
     prepared = prepare(recipe, offline=offline, note=note)
+    if resume_from is not None:
+        _same_data(resume_from, prepared)
     scorer = make_scorer(prepared)
     runtime = _runtime(recipe, run if resume_from else None)
     built = build(prepared)
@@ -67,7 +69,7 @@ def finetune(
     )
     rundir.create(run, dump_recipe(recipe), lock, overwrite=overwrite)
     note(f"run folder {run.path}  ·  {runtime.device_type}, {runtime.precision.name} ({runtime.precision.reason})")
-    forget_after(run.metrics, int(resume_from.name.removeprefix("step-")) if resume_from else 0)
+    forget_after(run.metrics, checkpoint.read_state(resume_from)["step"] if resume_from else 0)
     with (
         rundir.recorded(run),
         Tracker(
@@ -130,7 +132,7 @@ def _finished(recipe: Recipe, run: RunDir) -> Result | None:
     newest, _ = checkpoint.newest(run.checkpoints)
     if newest is None:
         return None
-    state = TrainState.from_json(json.loads((newest / "state.json").read_text(encoding="utf-8")))
+    state = TrainState.from_json(checkpoint.read_state(newest))
     return Result(run, state, status["result"]["metric"])
 
 
@@ -157,6 +159,7 @@ def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
                 allowed="never, auto, or a folder of RUN/checkpoints",
                 help="--resume auto",
             )
+        checkpoint.verify(found)
     _same_recipe(recipe, run)
     note(f"going on from {found}")
     return found
@@ -179,6 +182,22 @@ def _same_recipe(recipe: Recipe, run: RunDir) -> None:
             found=shown,
             allowed="the recipe of the run; run.* and dist.* may differ",
             help="give the old values, or start afresh with --overwrite or another --out",
+        )
+
+
+def _same_data(folder: Path, prepared: Prepared) -> None:
+    then: dict[str, str] = checkpoint.read_state(folder)["data"]
+    now: dict[str, str] = prepared.store.facts["fingerprints"]
+    changed = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+    if changed:
+        raise DataError(
+            "D090",
+            f"the data have changed since this checkpoint: {', '.join(changed)}",
+            where=str(folder),
+            key="run.resume",
+            found=", ".join(f"{name} {now.get(name, 'absent')[:12]}" for name in changed),
+            allowed=", ".join(f"{name} {then.get(name, 'absent')[:12]}" for name in changed),
+            help="put the old data back, or start afresh with --overwrite",
         )
 
 

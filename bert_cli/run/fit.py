@@ -12,7 +12,7 @@ from typing import Any
 
 from bert_cli.data.store import SplitStore
 from bert_cli.env import Runtime
-from bert_cli.errors import DataError, Interrupted, ModelError, Preempted
+from bert_cli.errors import Interrupted, ModelError, Preempted
 from bert_cli.metrics import Scorer, larger_is_better
 from bert_cli.objectives.base import Trainee
 from bert_cli.run import predictions, signals
@@ -123,6 +123,7 @@ class Fit:
             "model": {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(built.model).items()},
             "optimizer": state_tensors(optimizer, built.parameter_names),
         }
+        self.state.window = self.tracker.window
         folder = self.out.checkpoints
         checkpoint.save(folder, f"step-{self.state.step:08d}", checkpoint.Checkpoint(tensors, asdict(self.state)))
         best = [] if self.state.best is None else [f"step-{self.state.best.step:08d}"]
@@ -130,18 +131,6 @@ class Fit:
 
     def _restore(self, built: Built, optimizer: Any, folder: Any) -> None:
         loaded = checkpoint.load(folder)
-        if loaded.state["data"] != self.state.data:
-            raise DataError(
-                "D090",
-                "the data have changed since this checkpoint",
-                where=str(folder),
-                key="run.resume",
-                found=", ".join(
-                    f"{k} {v[:12]}…" for k, v in self.state.data.items() if loaded.state["data"].get(k) != v
-                ),
-                allowed=", ".join(f"{k} {v[:12]}…" for k, v in loaded.state["data"].items()),
-                help="put the old data back, or start afresh with --overwrite",
-            )
         _load_weights(built.model, loaded.tensors["model"], where=str(folder))
         try:
             load_state_tensors(optimizer, built.parameter_names, loaded.tensors["optimizer"])
@@ -154,6 +143,7 @@ class Fit:
                 help="start afresh with --overwrite",
             ) from error
         self.state = TrainState.from_json(loaded.state)
+        self.tracker.restore(self.state.window)
 
     def _asked_to_stop(self, name: str) -> Interrupted | Preempted:
         kind = Interrupted if name == "SIGINT" else Preempted

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from bert_cli.data.plan import sorted_batches
 from bert_cli.data.read import Record
 from bert_cli.env import Runtime
 from bert_cli.errors import DataError, ModelError
+from bert_cli.grouping import sorted_batches
 from bert_cli.models.attention import unpad
 from bert_cli.models.build import check_fits, load_model, load_tokenizer
 from bert_cli.models.heads import head_labels

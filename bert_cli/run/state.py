@@ -25,6 +25,8 @@ class TrainState:
     Attributes:
         step: optimizer steps done.
         since_best: scorings since the best one.
+        window: sums since the last training record, so that the next one is whole after a resume.
+        data: fingerprint of each split's source.
         seconds: time spent in training steps, over all processes that worked on this run.
     """
 
@@ -35,6 +37,7 @@ class TrainState:
     tokens: int = 0
     seconds: float = 0.0
     stopped: str = ""
+    window: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
 
     @classmethod

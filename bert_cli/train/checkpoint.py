@@ -111,6 +111,23 @@ def load(folder: Path) -> Checkpoint:
     """
     from safetensors.torch import load_file
 
+    verify(folder)
+    tensors = {file.stem: load_file(str(file)) for file in sorted(folder.glob("*.safetensors"))}
+    return Checkpoint(tensors, read_state(folder))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The JSON values of a verified checkpoint."""
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return state
+
+
+def verify(folder: Path) -> None:
+    """Refuse a checkpoint that is not what its manifest says.
+
+    Raises:
+        ModelError: the checkpoint is damaged (C001).
+    """
     wrong = damage(folder)
     if wrong:
         raise ModelError(
@@ -119,8 +136,6 @@ def load(folder: Path) -> Checkpoint:
             where=str(folder),
             help="--resume auto takes the newest undamaged one",
         )
-    tensors = {file.stem: load_file(str(file)) for file in sorted(folder.glob("*.safetensors"))}
-    return Checkpoint(tensors, json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:

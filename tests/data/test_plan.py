@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_cli.data.plan import Plan, micro_batches, sorted_batches, total_steps
+from bert_cli.data.plan import Plan, total_steps
+from bert_cli.grouping import micro_batches, sorted_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=40).map(lambda values: np.array(values, dtype=np.int64))
 SHORT = st.lists(st.integers(1, 12), min_size=1, max_size=9).map(lambda values: np.array(values, dtype=np.int64))

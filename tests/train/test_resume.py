@@ -271,7 +271,6 @@ def test_resuming_where_there_is_nothing_starts_afresh(
     assert differences(whole, tmp_path / "run") == []
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the tracker's window since the last record is not in the checkpoint")
 def test_the_loss_between_two_records_is_the_same_when_a_run_stopped_between_them(
     tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
