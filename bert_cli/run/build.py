@@ -27,10 +27,16 @@ from bert_cli.train.schedule import Schedule
 
 @dataclass(frozen=True)
 class Built:
-    """What the engine takes."""
+    """What the engine takes.
+
+    Attributes:
+        objective: what is minimised, class weights and label smoothing included.
+        scoring: the same without them, so that scores of different recipes can be compared.
+    """
 
     model: Any
     objective: Objective
+    scoring: Objective
     groups: list[ParamGroup]
     optimizer: Any
     plan: Plan
@@ -81,8 +87,8 @@ def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
     return model
 
 
-def build_objective(prepared: Prepared, model: Any) -> Objective:
-    """The task's objective with the recipe's settings."""
+def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -> Objective:
+    """The task's objective; class weights and label smoothing belong to training alone."""
     recipe, task, tokenizer = prepared.recipe, prepared.task, prepared.tokenizer
     types = takes_type_ids(model, tokenizer)
     if task.objective == MaskedLanguageModelling.name:
@@ -95,13 +101,12 @@ def build_objective(prepared: Prepared, model: Any) -> Objective:
             rate=recipe.train.mask_rate,
             seed=recipe.train.seed,
         )
-    train = prepared.store.splits.get("train")
     return SequenceObjective(
         task.objective,
         pad_token_id=tokenizer.pad_token_id,
         takes_type_ids=types,
-        label_smoothing=recipe.train.label_smoothing,
-        class_weights=None if train is None else _class_weights(prepared, train),
+        label_smoothing=recipe.train.label_smoothing if training else 0.0,
+        class_weights=_class_weights(prepared, prepared.store.splits["train"]) if training else None,
         threshold_metric=recipe.eval.metric or task.primary,
     )
 
@@ -142,7 +147,7 @@ def build(prepared: Prepared) -> Built:
     recipe = prepared.recipe
     train = prepared.store.splits["train"]
     model = build_model(prepared)
-    objective = build_objective(prepared, model)
+    objective = build_objective(prepared, model, training=True)
     freeze(model, recipe.model.freeze)
     parameter_groups = groups(model, layer_decay=recipe.train.layer_decay)
     optimizer = adamw(
@@ -162,4 +167,5 @@ def build(prepared: Prepared) -> Built:
         unpadded=is_unpadded(model),
     )
     schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)
-    return Built(model, objective, parameter_groups, optimizer, plan, schedule)
+    scoring = build_objective(prepared, model)
+    return Built(model, objective, scoring, parameter_groups, optimizer, plan, schedule)

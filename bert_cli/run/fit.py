@@ -91,9 +91,9 @@ class Fit:
         raw = {}
         for name, split in _validation(self.prepared.store.splits):
             scored = score(
-                built.model, built.objective, split, runtime=self.runtime, max_tokens=self.recipe.eval.batch_tokens
+                built.model, built.scoring, split, runtime=self.runtime, max_tokens=self.recipe.eval.batch_tokens
             )
-            scores[name], threshold = built.objective.measure(
+            scores[name], threshold = built.scoring.measure(
                 scored.scores, scored.losses, targets=split.targets, scorer=self.scorer, threshold=threshold
             )
             raw[name] = scored.scores

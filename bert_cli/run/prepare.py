@@ -10,9 +10,11 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bert_cli import __version__
 from bert_cli.data.store import Store, open_or_write, write_split
 from bert_cli.env import cache_dir
 from bert_cli.errors import ModelError
@@ -176,6 +178,7 @@ def store_key(
     data = recipe.data.model_dump(mode="json", exclude={"source"})
     shape = {
         "version": STORE_VERSION,
+        "software": [__version__, *(metadata.version(name) for name in ("tokenizers", "transformers"))],
         "objective": task.objective,
         "columns": {role: list(names) for role, names in task.columns.items()},
         "labels": task.labels,
