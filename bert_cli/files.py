@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def digest(file: Path) -> str:
@@ -35,3 +40,32 @@ def publish(path: Path, text: str) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def drafted(final: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `final` in one rename when the block ends without an error."""
+    draft = final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for file in draft.iterdir():
+            sync(file)
+        if final.exists():
+            old = final.with_name(f".del-{final.name}-{uuid.uuid4().hex[:8]}")
+            final.rename(old)
+            draft.rename(final)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            draft.rename(final)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def finite(value: Any) -> Any:
+    """The same value for JSON, which has no nan and no infinity: these become null, at any depth."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol
 
 from bert_cli.errors import UsageError
+from bert_cli.files import publish
 
 LINE_SECONDS = 10.0
 
@@ -164,7 +165,7 @@ def forget_after(metrics: Path, step: int) -> None:
                 kept.append(line)
         except ValueError:
             break
-    metrics.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    publish(metrics, "".join(f"{line}\n" for line in kept))
 
 
 class _Window:
@@ -301,10 +302,8 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def _accelerate_tracker(name: str, folder: Path, settings: Mapping[str, Any]) -> Any:
-    from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    PartialState()
     kind = LOGGER_TYPE_TO_CLASS[name]
     tracker = (
         kind(folder.name, logging_dir=str(folder / name)) if kind.requires_logging_directory else kind(folder.name)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bert_cli.errors import printable
+from bert_cli.files import finite
 
 
 def _width(text: str) -> int:
@@ -35,8 +36,8 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str] | None =
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """One JSON document on stdout; numbers that are not finite become null."""
+    sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def say(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,6 +48,10 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", show_default=False)
+    ] = None,
+    allow_bin: Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")] = False,
 ) -> None:
@@ -66,23 +70,17 @@ def evaluate(
         labels=None if labels is None else tuple(name.strip() for name in labels.split(",")),
         precision=precision,
         overrides=tuple(overrides or ()),
+        revision=revision,
+        allow_bin=allow_bin,
         offline=offline,
         write_to=predictions,
         note=note,
     )
     if as_json:
-        print_json(_finite(found.as_dict()))
+        print_json(found.as_dict())
     else:
         _show(found)
     work.check_gates(found.scores, gates)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def _show(found: Evaluation) -> None:

@@ -47,6 +47,9 @@ def predict(
         str | None,
         typer.Option("--precision", help="auto, fp32 or bf16. Default: the model's own.", show_default=False),
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", show_default=False)
+    ] = None,
     allow_bin: Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
 ) -> None:
@@ -60,7 +63,9 @@ def predict(
     if source != "-" and not Path(source).exists():
         # Checked before a model is loaded: a typing mistake should cost nothing.
         list(iter_records(Path(source), format=kind))
-    predictor = load_predictor(model, precision=precision, threshold=threshold, allow_bin=allow_bin, offline=offline)
+    predictor = load_predictor(
+        model, precision=precision, threshold=threshold, revision=revision, allow_bin=allow_bin, offline=offline
+    )
     columns = {role: name for role, name in (("text", text), ("text_pair", text_pair)) if name}
     with ExitStack() as stack:
         if source == "-":

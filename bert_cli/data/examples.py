@@ -18,7 +18,7 @@ from bert_cli.data.columns import Columns, check_agreement, read_columns
 from bert_cli.data.holdout import holdout
 from bert_cli.data.source import Source
 from bert_cli.data.targets import TargetReader, Targets
-from bert_cli.errors import DataError, listing
+from bert_cli.errors import DataError, UsageError, listing
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
@@ -147,6 +147,15 @@ def _wanted(
     elif not data.validation.endswith("%"):
         validation = next(
             (name for name, source in sources.items() if data.validation in (name, source.stem)), data.validation
+        )
+    if validation is not None and validation.startswith("test"):
+        raise UsageError(
+            "U064",
+            "the test split never selects a model",
+            key="data.validation",
+            found=data.validation,
+            allowed="auto, a share of train as '10%', or another split",
+            help="data.validation=10%",
         )
     if splits is not None:
         return list(dict.fromkeys(splits)), validation

@@ -6,6 +6,7 @@ so a stale one is never read either. Reading a row costs a slice; resident memor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from bert_cli.errors import UsageError
+from bert_cli.files import sync
 
 CHUNK = 4096
 MAX_GB = 20.0
@@ -161,6 +165,8 @@ def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]]
         draft.mkdir()
         facts = write(draft)
         (draft / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+        for file in draft.iterdir():
+            sync(file)
         if not keep:
             # The maps stay readable after their files are unlinked.
             return _open(draft)
@@ -187,17 +193,49 @@ def _made(folder: Path) -> Path:
 def _evict(cache: Path, *, keep: Path) -> None:
     """Delete the longest unused stores until all fit `BERTCTL_CACHE_GB` (default 20), and drafts of a day ago."""
     for draft in cache.glob(".tmp-*"):
-        if time.time() - draft.stat().st_mtime > 86_400:
+        if time.time() - _used(draft) > 86_400:
             shutil.rmtree(draft, ignore_errors=True)
-    room = float(os.environ.get("BERTCTL_CACHE_GB", MAX_GB)) * 1e9
-    used = {
-        marker.parent: (marker.stat().st_mtime, sum(file.stat().st_size for file in marker.parent.iterdir()))
-        for marker in cache.glob("*/store.json")
-    }
-    total = sum(size for _, size in used.values())
-    for folder, (_, size) in sorted(used.items(), key=lambda item: item[1][0]):
+    room = _room()
+    stores = {marker.parent: _used(marker) for marker in cache.glob("*/store.json")}
+    sizes = {folder: sum(_size(file) for file in folder.glob("*")) for folder in stores}
+    total = sum(sizes.values())
+    for folder in sorted(stores, key=lambda folder: stores[folder]):
         if total <= room:
             return
         if folder != keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            total -= size
+            doomed = cache / f".tmp-evicted-{folder.name}-{os.getpid()}"
+            # Renamed first, so that no reader finds half a store; another process may have been faster.
+            with contextlib.suppress(OSError):
+                folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+            total -= sizes[folder]
+
+
+def _room() -> float:
+    given = os.environ.get("BERTCTL_CACHE_GB", str(MAX_GB))
+    try:
+        return float(given) * 1e9
+    except ValueError as error:
+        raise UsageError(
+            "U070",
+            "the size of the cache is not a number",
+            key="BERTCTL_CACHE_GB",
+            found=given,
+            allowed="gigabytes, as 20",
+            help="unset BERTCTL_CACHE_GB",
+        ) from error
+
+
+def _used(path: Path) -> float:
+    """When a file was last written; now, for one that another process has just deleted."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -7,6 +7,9 @@ Costs the evaluate library (7 s) only where a metric of it is named.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
@@ -26,6 +29,8 @@ class Scorer:
         names: metrics of a recipe or task.
         objective: the task's objective.
         labels: class names, or None for regression or while they are unknown.
+        order: place of each of the task's classes among the model's outputs, where the model has them in another order;
+            class ids in metrics are then the task's (`f1` is that of its class 1).
         allow_code: consent to run code of the evaluate metrics.
 
     Raises:
@@ -34,7 +39,13 @@ class Scorer:
     """
 
     def __init__(
-        self, names: Sequence[str], objective: str, *, labels: tuple[str, ...] | None = None, allow_code: bool = False
+        self,
+        names: Sequence[str],
+        objective: str,
+        *,
+        labels: tuple[str, ...] | None = None,
+        order: Sequence[int] | None = None,
+        allow_code: bool = False,
     ) -> None:
         errors: list[BertctlError] = []
         try:
@@ -58,6 +69,7 @@ class Scorer:
             )
         self.names = tuple(name for name in dict.fromkeys(names) if name not in FORWARD)
         self.labels = labels or None
+        self.order = None if order is None else np.array(order)
         config = "multilabel" if objective == MULTI else None
         self._external: dict[str, tuple[str, External]] = {
             spec: (name, load_external(spec, allow_code=allow_code, config=config)) for spec, name in specs.items()
@@ -77,6 +89,9 @@ class Scorer:
             DataError: M004 for gold labels outside the task's.
             UsageError: M011, M012 when an evaluate metric fails or gives anything but finite numbers.
         """
+        if self.order is not None:
+            predictions = replace(predictions, scores=predictions.scores[:, self.order])
+            references = references[:, self.order] if references.ndim == 2 else np.argsort(self.order)[references]
         gold = checked_references(predictions, references)
         built_in = compute([n for n in self.names if n not in self._external], predictions, gold, labels=self.labels)
         scores: dict[str, float] = {}

@@ -7,6 +7,7 @@ the task's, and that new weights depend on the seed alone. Loading costs one rea
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _DROPOUTS = (
     "embedding_dropout",
     "mlp_dropout",
     "classifier_dropout",
+    "classifier_dropout_prob",
+    "qa_dropout",
     "seq_classif_dropout",
     "pooler_dropout",
 )
@@ -102,11 +105,14 @@ def load_config(folder: Path, *, dropout: float | None = None) -> Any:
             where=str(folder / "config.json"),
             help="bertctl doctor shows the installed version of transformers",
         ) from error
-    if dropout is not None:
-        for name in _DROPOUTS:
-            if hasattr(config, name):
-                setattr(config, name, dropout)
+    _set_dropout(config, dropout)
     return config
+
+
+def _set_dropout(config: Any, dropout: float | None) -> None:
+    for name in _DROPOUTS:
+        if dropout is not None and hasattr(config, name):
+            setattr(config, name, dropout)
 
 
 def load_model(
@@ -116,6 +122,7 @@ def load_model(
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     reset_head: bool = False,
+    need_head: bool = False,
     dropout: float | None = None,
     attention: str = "auto",
     seed: int = 0,
@@ -126,6 +133,7 @@ def load_model(
         auto_class: name of a `transformers` auto class.
         labels: class names in the order of the outputs; one name for regression; None keeps the configuration's.
         reset_head: draw a fresh head even where the checkpoint has one.
+        need_head: refuse a checkpoint without one, since random weights score nothing.
         seed: decides the values of new weights.
 
     Raises:
@@ -149,7 +157,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
-            **({} if attention in ("auto", "unpadded") else {"attn_implementation": attention}),
+            **_attention(attention),
         )
     except Exception as error:  # safetensors and transformers raise many types for damaged weights
         raise ModelError(
@@ -158,17 +166,32 @@ def load_model(
             where=str(located.folder),
             help="copy the model again; bertctl doctor shows the versions at work",
         ) from error
-    _check_loaded(model, info, located, reset_head=reset_head)
+    _check_loaded(model, info, located, reset_head=reset_head, need_head=need_head)
     if reset_head:
         _draw_head(model)
     return model  # type: ignore[no-any-return]
+
+
+def _attention(name: str) -> dict[str, str]:
+    """What transformers is told; it chooses itself where padding is to be dropped afterwards."""
+    return {} if name in ("auto", "unpadded") else {"attn_implementation": name}
 
 
 def _is_head(model: Any, name: str) -> bool:
     return not name.startswith(f"{model.base_model_prefix}.") or "pooler" in name
 
 
-def _check_loaded(model: Any, info: dict[str, Any], located: Located, *, reset_head: bool) -> None:
+def _check_loaded(model: Any, info: dict[str, Any], located: Located, *, reset_head: bool, need_head: bool) -> None:
+    absent = sorted(name for name in info["missing_keys"] if _is_head(model, name))
+    if absent and need_head:
+        raise ModelError(
+            "L027",
+            "the head of this model is not in its checkpoint",
+            where=str(located.folder),
+            found=f"missing {listing(absent, 4)}",
+            allowed="a model whose head has been trained",
+            help="train it first: bertctl finetune, or bertctl pretrain",
+        )
     missing = sorted(name for name in info["missing_keys"] if not _is_head(model, name))
     if missing:
         raise ModelError(
@@ -203,7 +226,14 @@ def _draw_head(model: Any) -> None:
 
 
 def new_model(
-    settings: dict[str, Any], *, auto_class: str, vocab_size: int, pad_token_id: int, seed: int
+    settings: dict[str, Any],
+    *,
+    auto_class: str,
+    vocab_size: int,
+    pad_token_id: int,
+    seed: int,
+    dropout: float | None = None,
+    attention: str = "auto",
 ) -> torch.nn.Module:
     """A model with random weights.
 
@@ -211,7 +241,7 @@ def new_model(
         settings: `model_type` and any keys of that type's configuration.
 
     Raises:
-        UsageError: unknown model_type (R030) or key (R031).
+        UsageError: unknown model_type (L028) or key (L029).
     """
     quiet()
     import transformers
@@ -221,7 +251,7 @@ def new_model(
     kind = str(settings.pop("model_type", "bert"))
     if kind not in CONFIG_MAPPING:
         raise UsageError(
-            "R030",
+            "L028",
             f"transformers has no model type '{kind}'",
             key="model.config.model_type",
             found=kind,
@@ -232,7 +262,7 @@ def new_model(
     unknown = [name for name in settings if name not in known]
     if unknown:
         raise UsageError(
-            "R031",
+            "L029",
             f"the configuration of {kind} has no key '{unknown[0]}'",
             key=f"model.config.{unknown[0]}",
             found=unknown[0],
@@ -241,7 +271,8 @@ def new_model(
         )
     seed_everything(derived_seed(seed, "weights") % 2**32)
     config = AutoConfig.for_model(kind, **settings)
-    return getattr(transformers, auto_class).from_config(config).float()  # type: ignore[no-any-return]
+    _set_dropout(config, dropout)
+    return getattr(transformers, auto_class).from_config(config, **_attention(attention)).float()  # type: ignore[no-any-return]
 
 
 def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
@@ -261,13 +292,7 @@ def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
             allowed=f"at most {rows}",
             help="use the model's own tokenizer: leave model.tokenizer out",
         )
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if not positions:
-        return
-    # RoBERTa-like models count positions from pad_token_id + 1.
-    table = next((m for n, m in model.named_modules() if n.endswith("position_embeddings")), None)
-    offset = getattr(table, "padding_idx", None)
-    room = positions - (offset + 1 if offset is not None else 0)
+    room = positions(model)
     if max_length > room:
         raise UsageError(
             "R032",
@@ -275,5 +300,16 @@ def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
             key="data.max_length",
             found=max_length,
             allowed=f"at most {room}",
-            help=f"--max-length {room}",
+            help=f"data.max_length={room}",
         )
+
+
+def positions(model: Any) -> int:
+    """Longest sequence that the model has positions for, tokens."""
+    count = getattr(model.config, "max_position_embeddings", None)
+    if not count:
+        return sys.maxsize
+    # RoBERTa-like models count positions from pad_token_id + 1.
+    table = next((module for name, module in model.named_modules() if name.endswith("position_embeddings")), None)
+    offset = getattr(table, "padding_idx", None)
+    return int(count) - (offset + 1 if offset is not None else 0)

@@ -7,6 +7,7 @@ explicit consent.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from bert_cli.env import cache_dir
 from bert_cli.errors import HubError, ModelError, closest
-from bert_cli.files import digest
+from bert_cli.files import digest, drafted
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _FILES = ["*.json", "*.txt", "*.model", "tokenizer*", "vocab*", "merges*", "spm*"]
@@ -151,6 +152,8 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
 
 def _checked(located: Located, *, allow_bin: bool, weights: bool) -> Located:
     folder = located.folder
+    if not weights and not (folder / "config.json").exists():
+        return located
     try:
         config = located.config
     except FileNotFoundError as error:
@@ -235,35 +238,31 @@ def _check_shards(index: Path) -> None:
 
 
 def _convert(located: Located, pickled: list[Path]) -> Located:
-    """The same model with safetensors weights, kept in the cache."""
+    """The same model with safetensors weights, kept in the cache under the digest of everything that it holds."""
+    beside = sorted(f for f in located.folder.iterdir() if f.is_file() and f.suffix in {".json", ".txt", ".model"})
+    sums = "\n".join(f"{file.name} {digest(file)}" for file in [*pickled, *beside])
+    target = cache_dir() / "converted" / hashlib.sha256(sums.encode()).hexdigest()[:32]
+    if not target.is_dir():
+        with drafted(target) as draft:
+            _write_safetensors(pickled, draft / "model.safetensors")
+            for file in beside:
+                shutil.copyfile(file, draft / file.name)
+    return Located(target, located.name, located.hub_id, located.revision)
+
+
+def _write_safetensors(pickled: list[Path], path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    target = cache_dir() / "converted" / digest(pickled[0])[:32]
-    if not (target / "model.safetensors").is_file():
-        draft = target.with_name(f".tmp-{target.name}-{os.getpid()}")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        tensors: dict[str, torch.Tensor] = {}
-        for file in pickled:
-            try:
-                tensors |= torch.load(file, map_location="cpu", weights_only=True)
-            except Exception as error:  # the unpickler raises many types
-                shutil.rmtree(draft, ignore_errors=True)
-                raise ModelError(
-                    "L011",
-                    f"{file.name} holds more than tensors, or is damaged",
-                    where=str(file),
-                    help="use a safetensors copy of this model",
-                ) from error
-        save_file(
-            {name: tensor.clone().contiguous() for name, tensor in tensors.items()},
-            str(draft / "model.safetensors"),
-            {"format": "pt"},
-        )
-        for file in located.folder.iterdir():
-            if file.is_file() and file.suffix in {".json", ".txt", ".model"}:
-                shutil.copyfile(file, draft / file.name)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-    return Located(target, located.name, located.hub_id, located.revision)
+    tensors: dict[str, torch.Tensor] = {}
+    for file in pickled:
+        try:
+            tensors |= torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises many types
+            raise ModelError(
+                "L011",
+                f"{file.name} holds more than tensors, or is damaged",
+                where=str(file),
+                help="use a safetensors copy of this model",
+            ) from error
+    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, str(path), {"format": "pt"})

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from bert_cli.errors import UsageError
+
 _LAYER = re.compile(r"\.(?:layer|layers|albert_layer_groups|transformer\.layer)\.(\d+)\.")
 
 
@@ -50,6 +52,16 @@ def freeze(model: torch.nn.Module, lower: int | str) -> int:
     """
     if lower == 0:
         return 0
+    layers = depth(model)
+    if lower != "encoder" and (layers < 2 or int(lower) > layers):
+        raise UsageError(
+            "R033",
+            "there are not so many layers to freeze" if layers > 1 else "this model has no separate layers to freeze",
+            key="model.freeze",
+            found=lower,
+            allowed=f"0 to {layers}, or encoder" if layers > 1 else "0 or encoder",
+            help="model.freeze=encoder freezes all of them",
+        )
     limit = depth(model) if lower == "encoder" else int(lower)
     frozen = 0
     for name, parameter in model.named_parameters():

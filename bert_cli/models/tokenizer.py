@@ -5,10 +5,10 @@ The result is a folder that `AutoTokenizer` reads; the same texts give the same 
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
+
+from bert_cli.files import drafted
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -37,10 +37,5 @@ def train_wordpiece(texts: Iterable[str], folder: Path, *, vocab_size: int, lowe
         mask_token="[MASK]",
         model_max_length=max_length,
     )
-    draft = folder.with_name(f".tmp-{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with drafted(folder) as draft:
         fast.save_pretrained(str(draft))
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

@@ -150,7 +150,7 @@ class TrainSection(Section):
         0.0, description="Share of the target spread over all classes."
     )
     class_weights: Literal["none", "balanced"] | tuple[Positive, ...] = Field(
-        "none", description="Weight of each class in the loss; balanced: n / (classes × count)."
+        "none", description="Weight of each class; balanced: n / (classes × count), multi-label: absent ÷ present rows."
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         42, description="Root of all randomness: order, dropout, masks, new weights."

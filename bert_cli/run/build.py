@@ -20,7 +20,7 @@ from bert_cli.models.params import ParamGroup, freeze, groups
 from bert_cli.objectives.base import Objective
 from bert_cli.objectives.mlm import MaskedLanguageModelling
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
-from bert_cli.run.prepare import Prepared
+from bert_cli.run.prepare import Note, Prepared
 from bert_cli.train.optim import adamw, names
 from bert_cli.train.schedule import Schedule
 
@@ -57,8 +57,12 @@ def takes_type_ids(model: Any, tokenizer: Any) -> bool:
     )
 
 
-def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
-    """The model with the head that the task needs, new weights drawn from the recipe's seed."""
+def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambda _: None) -> Any:
+    """The model with the head that the task needs, new weights drawn from the recipe's seed.
+
+    Args:
+        trained: the checkpoint must hold a head already; it is neither drawn nor redrawn.
+    """
     recipe, task = prepared.recipe, prepared.task
     if prepared.located is None:
         model = new_model(
@@ -67,6 +71,8 @@ def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
             vocab_size=len(prepared.tokenizer),
             pad_token_id=prepared.tokenizer.pad_token_id,
             seed=recipe.train.seed,
+            dropout=recipe.model.dropout,
+            attention=recipe.model.attention,
         )
     else:
         problem = PROBLEM_TYPES.get(task.objective)
@@ -76,14 +82,17 @@ def build_model(prepared: Prepared, *, reset_head: bool | None = None) -> Any:
             auto_class=SequenceObjective.auto_class if problem else MaskedLanguageModelling.auto_class,
             labels=names,
             problem_type=problem,
-            reset_head=recipe.model.reset_head if reset_head is None else reset_head,
+            reset_head=recipe.model.reset_head and not trained,
+            need_head=trained,
             dropout=recipe.model.dropout,
             attention=recipe.model.attention,
             seed=recipe.train.seed,
         )
     check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
     if recipe.model.attention in ("auto", "unpadded"):
-        unpad(model, required=recipe.model.attention == "unpadded")
+        reason = unpad(model, required=recipe.model.attention == "unpadded")
+        if reason is not None:
+            note(f"padded batches, sorted by length: {reason}")
     return model
 
 
@@ -117,7 +126,7 @@ def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
         return None
     if labels is None:
         raise UsageError(
-            "U030",
+            "U032",
             "a regression has no classes to weigh",
             key="train.class_weights",
             found=str(wanted),
@@ -133,20 +142,21 @@ def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
                 allowed=f"{len(labels)}: {', '.join(labels[:8])}",
                 help="train.class_weights=balanced",
             )
-        return list(wanted)
+        order = prepared.task_order or tuple(range(len(labels)))
+        return [wanted[order.index(place)] for place in range(len(labels))]
     assert train.targets is not None
     if train.targets.ndim == 2:
         positive = np.maximum(train.targets.sum(axis=0), 1.0)
-        return [float(weight) for weight in (len(train) - positive) / positive]
+        return [float(weight) for weight in np.maximum(len(train) - positive, 1.0) / positive]
     count = np.maximum(np.bincount(train.targets, minlength=len(labels)), 1)
     return [float(weight) for weight in len(train) / (len(labels) * count)]
 
 
-def build(prepared: Prepared) -> Built:
+def build(prepared: Prepared, *, note: Note = lambda _: None) -> Built:
     """Everything the engine takes, nothing trained yet."""
     recipe = prepared.recipe
     train = prepared.store.splits["train"]
-    model = build_model(prepared)
+    model = build_model(prepared, note=note)
     objective = build_objective(prepared, model, training=True)
     freeze(model, recipe.model.freeze)
     parameter_groups = groups(model, layer_decay=recipe.train.layer_decay)

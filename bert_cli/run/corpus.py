@@ -59,7 +59,7 @@ def prepare_corpus(
         lambda draft: _write_corpus(draft, recipe, files, tokenizer, fingerprints, note=note),
         keep=keep,
     )
-    return Prepared(recipe, task, located, tokenizer, folder, store, None)
+    return Prepared(recipe, task, located, tokenizer, store, None)
 
 
 def _write_corpus(

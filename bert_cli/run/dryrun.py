@@ -53,7 +53,7 @@ def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None
     """Find out what the recipe would do."""
     prepared = prepare(recipe, offline=offline, note=note, keep=False)
     make_scorer(prepared)
-    built = build(prepared)
+    built = build(prepared, note=note)
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
     return DryRun(
         task=prepared.task.name,

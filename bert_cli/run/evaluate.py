@@ -14,15 +14,17 @@ from typing import Any
 
 from bert_cli.env import Runtime
 from bert_cli.errors import ModelError, QualityGateError, UsageError
-from bert_cli.metrics import Predictions, Scorer, larger_is_better, report
+from bert_cli.metrics import Predictions, larger_is_better, report
 from bert_cli.models.heads import head_labels, unnamed
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.load import load_recipe
+from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
+from bert_cli.run.finetune import make_scorer
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.publish import FACTS, ModelFacts
 from bert_cli.run.rundir import RunDir
@@ -77,6 +79,8 @@ def evaluate(
     labels: tuple[str, ...] | None = None,
     precision: str | None = None,
     overrides: tuple[str, ...] = (),
+    revision: str | None = None,
+    allow_bin: bool = False,
     offline: bool = False,
     write_to: Path | None = None,
     note: Note = lambda _: None,
@@ -88,19 +92,23 @@ def evaluate(
         task, data: override what the run was trained on.
         labels: names for the outputs of a model that has only LABEL_0, LABEL_1 …
         precision: default: the one the model was selected at.
+        revision: branch, tag or commit of a hub model.
         write_to: where predictions go; default: the run's folder, or here for a bare model.
 
     Raises:
         ModelError: the model has no head for the task (L041), or a head whose outputs have no names (L042).
     """
     run = run_of(target)
-    located = locate(target, offline=offline, allow_bin="model.allow_bin=true" in overrides)
+    located = locate(target, revision=revision, offline=offline, allow_bin=allow_bin)
     facts = ModelFacts.read(located.folder)
     recipe = _recipe(run, facts, located, task=task, data=data, precision=precision, overrides=overrides)
     if require_task(recipe).objective == "fill-mask":
         prepared = prepare_corpus(recipe, offline=offline, note=note)
     else:
-        prepared = _prepare(recipe, located, split=split, labels=labels, offline=offline, note=note)
+        file_split = split if data is not None else "train"
+        prepared = _prepare(
+            recipe, located, split=split, labels=labels, file_split=file_split, offline=offline, note=note
+        )
     if split not in prepared.store.splits:
         raise UsageError(
             "U050",
@@ -112,12 +120,11 @@ def evaluate(
         )
     onednn = facts.onednn if facts is not None and precision is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
-    model = build_model(prepared, reset_head=False).to(runtime.device)
+    model = build_model(prepared, trained=True).to(runtime.device)
     objective = build_objective(prepared, model)
     store = prepared.store.splits[split]
     scored = score(model, objective, store, runtime=runtime, max_tokens=recipe.eval.batch_tokens)
-    names = tuple(dict.fromkeys([*prepared.task.metrics, *recipe.eval.metrics]))
-    scorer = Scorer(names, prepared.task.objective, labels=prepared.labels, allow_code=recipe.eval.allow_code)
+    scorer = make_scorer(prepared)
     wanted = recipe.eval.threshold
     threshold = float(wanted) if wanted != "auto" else facts.threshold if facts else 0.5
     scores, threshold = objective.measure(
@@ -159,27 +166,35 @@ def _recipe(
     precision: str | None,
     overrides: tuple[str, ...],
 ) -> Recipe:
-    flags: dict[str, object] = {"model.name": str(located.folder), "model.tokenizer": None, "data.source": data}
-    task = task or (facts.task if facts and run is None else None)
-    if task is not None:
-        flags["task"] = task
-    if precision is not None or facts is not None:
-        flags["train.precision"] = precision or (facts.precision if facts else None)
+    flags: dict[str, object] = {"model.name": str(located.folder), "data.source": data}
+    own: list[str] = []
+    if run is None and facts is not None:
+        task = task or facts.task
+        own += [f"data.columns.{role}={flow(column)}" for role, column in facts.columns.items() if data is None]
+    if run is not None and task is not None:
+        # Columns and label names of the training data say nothing about another task's.
+        own += ["data.columns=", "data.labels=auto"]
+    if data is not None:
+        own.append("data.validation=auto")
     if facts is not None:
-        flags |= {"data.max_length": facts.max_length, "eval.batch_tokens": facts.batch_tokens}
+        own += [f"data.max_length={facts.max_length}", f"eval.batch_tokens={facts.batch_tokens}"]
+        own.append(f"train.precision={facts.precision}")
+    flags |= {"task": task, "train.precision": precision}
     path = str(run.recipe) if run is not None else None
-    recipe = load_recipe(path, task=None if path else task, overrides=overrides, flags=flags).recipe
-    if run is not None and (data is not None or task is not None):
-        # Columns and label names of the training data say nothing about other data.
-        trained = recipe.data if task is None else recipe.data.model_copy(update={"columns": {}, "labels": "auto"})
-        validation = "auto" if data is not None else recipe.data.validation
-        recipe = recipe.model_copy(update={"data": trained.model_copy(update={"validation": validation})})
+    recipe = load_recipe(path, task=None if path else task, overrides=[*own, *overrides], flags=flags).recipe
     head = {"tokenizer": None, "reset_head": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=head)})
 
 
 def _prepare(
-    recipe: Recipe, located: Located, *, split: str, labels: tuple[str, ...] | None, offline: bool, note: Note
+    recipe: Recipe,
+    located: Located,
+    *,
+    split: str,
+    labels: tuple[str, ...] | None,
+    file_split: str,
+    offline: bool,
+    note: Note,
 ) -> Prepared:
     task = require_task(recipe)
     head = head_labels(located.config, "ForSequenceClassification")
@@ -219,8 +234,7 @@ def _prepare(
         note=note,
         splits=(split,),
         model_labels=order,
-        file_split=split,
-        require_labels=(split,),
+        file_split=file_split,
     )
 
 
@@ -283,7 +297,7 @@ def check_gates(scores: dict[str, float], gates: Sequence[tuple[str, float]]) ->
                 help="--fail-under accuracy=0.9",
             )
         value = scores[name]
-        larger = name != "loss" and larger_is_better(name)
+        larger = larger_is_better(name)
         if not (value >= limit if larger else value <= limit):
             raise QualityGateError(
                 "Q001",

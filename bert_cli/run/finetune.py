@@ -7,11 +7,12 @@ nothing itself.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from bert_cli.env import Runtime
-from bert_cli.errors import DataError, ModelError, UsageError
+from bert_cli.errors import DataError, UsageError
 from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
@@ -22,7 +23,7 @@ from bert_cli.run.find import require_task
 from bert_cli.run.fit import Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.rundir import RunDir
-from bert_cli.run.state import Result, TrainState
+from bert_cli.run.state import Best, Result, TrainState
 from bert_cli.track import Tracker, check_trackers, forget_after
 from bert_cli.train import checkpoint
 
@@ -47,6 +48,16 @@ def finetune(
     Raises:
         BertctlError: any of the tree; the exit code says which kind.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "U026",
+            "a launcher started several processes, and this version trains in one",
+            key="WORLD_SIZE",
+            found=os.environ["WORLD_SIZE"],
+            allowed="1",
+            help="start bertctl finetune itself, without torchrun or accelerate launch",
+        )
+    recipe = with_source(recipe)
     task = require_task(recipe)
     model = recipe.model.name or str(recipe.model.config.get("model_type", "scratch"))
     run = rundir.choose(recipe, fallback=rundir.default_out(task.name, model), overwrite=overwrite)
@@ -60,33 +71,47 @@ def finetune(
         _same_data(resume_from, prepared)
     scorer = make_scorer(prepared)
     runtime = _runtime(recipe, run if resume_from else None)
-    built = build(prepared)
+    built = build(prepared, note=note)
     lock = rundir.lock_facts(
         recipe_hash(recipe),
         runtime,
         fingerprints=prepared.store.facts["fingerprints"],
         model=_model_facts(prepared),
     )
-    rundir.create(run, dump_recipe(recipe), lock, overwrite=overwrite)
-    note(f"run folder {run.path}  ·  {runtime.device_type}, {runtime.precision.name} ({runtime.precision.reason})")
-    forget_after(run.metrics, checkpoint.read_state(resume_from)["step"] if resume_from else 0)
-    with (
-        rundir.recorded(run),
-        Tracker(
-            run.metrics,
-            total_steps=built.plan.total_steps,
-            log_every=recipe.run.log_every,
-            trackers=recipe.run.trackers,
-            folder=run.path,
-            settings=recipe.model_dump(mode="json"),
-            quiet=quiet,
-        ) as tracker,
-    ):
-        fit = Fit(prepared, run=run, runtime=runtime, tracker=tracker, scorer=scorer)
-        result = fit.run(built, resume_from=resume_from)
-        tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
-    run.write_status("done", exit_code=0, result=result.as_dict())
+    if recipe.run.trackers:
+        # Trackers ask accelerate which process they are in, and the first to ask decides the device.
+        _ = runtime.accelerator
+    fresh = recipe.run.out is None and recipe.run.resume == "never" and not overwrite
+    with rundir.claimed(run, overwrite=overwrite, fresh=fresh) as held:
+        rundir.create(held, dump_recipe(recipe), lock)
+        arithmetic = f"{runtime.precision.name} ({runtime.precision.reason})"
+        note(f"run folder {held.path}  ·  {runtime.device_type}, {arithmetic}")
+        forget_after(held.metrics, checkpoint.read_state(resume_from)["step"] if resume_from else 0)
+        with (
+            rundir.recorded(held),
+            Tracker(
+                held.metrics,
+                total_steps=built.plan.total_steps,
+                log_every=recipe.run.log_every,
+                trackers=recipe.run.trackers,
+                folder=held.path,
+                settings=recipe.model_dump(mode="json"),
+                quiet=quiet,
+            ) as tracker,
+        ):
+            fit = Fit(prepared, run=held, runtime=runtime, tracker=tracker, scorer=scorer)
+            result = fit.run(built, resume_from=resume_from)
+            tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
+        held.write_status("done", exit_code=0, result=result.as_dict())
     return result
+
+
+def with_source(recipe: Recipe) -> Recipe:
+    """The recipe with the place of its data written out, so that it means the same in another shell and folder."""
+    source = recipe.data.source or os.environ.get("BERTCTL_DATA") or None
+    if source is not None and not source.startswith("hub:"):
+        source = str(Path(source).expanduser().resolve())
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
 
 
 def _runtime(recipe: Recipe, resumed: RunDir | None) -> Runtime:
@@ -106,7 +131,11 @@ def make_scorer(prepared: Prepared) -> Scorer:
         check_metrics([recipe.eval.metric], task.objective, classes, key="eval.metric")
         wanted.append(recipe.eval.metric)
     return Scorer(
-        tuple(dict.fromkeys(wanted)), task.objective, labels=prepared.labels, allow_code=recipe.eval.allow_code
+        tuple(dict.fromkeys(wanted)),
+        task.objective,
+        labels=prepared.labels,
+        order=prepared.task_order,
+        allow_code=recipe.eval.allow_code,
     )
 
 
@@ -129,11 +158,12 @@ def _finished(recipe: Recipe, run: RunDir) -> Result | None:
     if status.get("state") != "done" or not run.best.is_dir():
         return None
     _same_recipe(recipe, run)
-    newest, _ = checkpoint.newest(run.checkpoints)
-    if newest is None:
-        return None
-    state = TrainState.from_json(checkpoint.read_state(newest))
-    return Result(run, state, status["result"]["metric"])
+    done = status["result"]
+    best = Best(done["best_step"], done["value"], done["threshold"], done["scores"])
+    stopped = "" if done["stopped"] == "finished" else done["stopped"]
+    state = TrainState(step=done["steps"], best=best, stopped=stopped, examples=done["examples"], tokens=done["tokens"])
+    state.seconds = done["train_seconds"]
+    return Result(run, state, done["metric"])
 
 
 def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
@@ -150,15 +180,6 @@ def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
             return None
     else:
         found = Path(wanted).expanduser()
-        if not found.is_dir():
-            raise ModelError(
-                "C010",
-                f"there is no checkpoint '{found}'",
-                key="run.resume",
-                found=wanted,
-                allowed="never, auto, or a folder of RUN/checkpoints",
-                help="--resume auto",
-            )
         checkpoint.verify(found)
     _same_recipe(recipe, run)
     note(f"going on from {found}")

@@ -144,6 +144,7 @@ class Fit:
             ) from error
         self.state = TrainState.from_json(loaded.state)
         self.tracker.restore(self.state.window)
+        checkpoint.forget_after(self.out.checkpoints, self.state.step)
 
     def _asked_to_stop(self, name: str) -> Interrupted | Preempted:
         kind = Interrupted if name == "SIGINT" else Preempted

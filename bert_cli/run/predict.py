@@ -19,7 +19,7 @@ from bert_cli.env import Runtime
 from bert_cli.errors import DataError, ModelError
 from bert_cli.grouping import sorted_batches
 from bert_cli.models.attention import unpad
-from bert_cli.models.build import check_fits, load_model, load_tokenizer
+from bert_cli.models.build import check_fits, load_model, load_tokenizer, positions
 from bert_cli.models.heads import head_labels
 from bert_cli.models.locate import locate
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode
@@ -123,6 +123,7 @@ def load_predictor(
     device: str = "auto",
     precision: str | None = None,
     threshold: float | None = None,
+    revision: str | None = None,
     allow_bin: bool = False,
     offline: bool = False,
 ) -> Predictor:
@@ -131,7 +132,7 @@ def load_predictor(
     Raises:
         ModelError: the model has no head for texts (L043).
     """
-    located = locate(name, allow_bin=allow_bin, offline=offline)
+    located = locate(name, revision=revision, allow_bin=allow_bin, offline=offline)
     facts = ModelFacts.read(located.folder)
     config = located.config
     labels = head_labels(config, "ForSequenceClassification")
@@ -155,10 +156,11 @@ def load_predictor(
         auto_class=SequenceObjective.auto_class,
         labels=labels,
         problem_type=PROBLEM_TYPES[objective_name],
+        need_head=True,
     )
     unpad(model)
     model.eval().to(runtime.device)
-    max_length = facts.max_length if facts else min(tokenizer.model_max_length, 512)
+    max_length = facts.max_length if facts else min(tokenizer.model_max_length, 512, positions(model))
     check_fits(model, tokenizer, max_length=max_length)
     generic = find_task(objective_name).columns
     own = facts.columns if facts else {}

@@ -38,16 +38,24 @@ class Prepared:
         task: with the recipe's columns and labels worked in.
         labels: class names in the order of the model's outputs; None where there are no classes.
         located: the encoder's folder, or None for a model from scratch.
-        tokenizer_folder: where the tokenizer was read from.
+        task_order: place of each of the task's classes in `labels`, in the task's order; None where they agree.
     """
 
     recipe: Recipe
     task: Task
     located: Located | None
     tokenizer: Any
-    tokenizer_folder: Path
     store: Store
     labels: tuple[str, ...] | None
+
+    @property
+    def task_order(self) -> tuple[int, ...] | None:
+        given = self.recipe.data.labels if self.recipe.data.labels != "auto" else self.task.labels
+        if self.labels is None or given is None:
+            return None
+        places = {name.casefold(): place for place, name in enumerate(self.labels)}
+        order = tuple(places[name.casefold()] for name in given)
+        return None if order == tuple(range(len(order))) else order
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -64,7 +72,7 @@ def prepare_sequence(
     splits: tuple[str, ...] | None = None,
     model_labels: tuple[str, ...] | None = None,
     file_split: str = "train",
-    require_labels: tuple[str, ...] = ("train", "validation"),
+    require_labels: tuple[str, ...] | None = None,
     keep: bool = True,
 ) -> Prepared:
     """Prepare a text classification, multi-label or regression recipe.
@@ -73,7 +81,7 @@ def prepare_sequence(
         splits: which splits to read; None means train and all validation splits.
         model_labels: class names of an already trained model, which the data must use.
         file_split: the split that a single data file stands for.
-        require_labels: splits that must have labels.
+        require_labels: splits that must have labels; None means all that are read.
         keep: leave the tokens in the cache for the next run.
     """
     from bert_cli.data.examples import load_examples
@@ -90,6 +98,8 @@ def prepare_sequence(
     if splits is None:
         more = sorted(name for name in sources if name.startswith("validation_"))
         splits = ("train", "validation", *more)
+    if require_labels is None:
+        require_labels = splits
     # Held-out rows and label names come from the training split, so it counts even where another one is read.
     used = {name: source for name, source in sources.items() if name in splits or name == "train"}
     fingerprints = {name: used[name].fingerprint() for name in sorted(used)}
@@ -136,7 +146,7 @@ def prepare_sequence(
 
     store = open_or_write(cache_dir() / "tokens", key, write, keep=keep)
     labels = tuple(store.facts["labels"]) if store.facts["labels"] else None
-    return Prepared(recipe, task, located, tokenizer, tokenizer_folder, store, labels)
+    return Prepared(recipe, task, located, tokenizer, store, labels)
 
 
 def _tokenizer_folder(recipe: Recipe, located: Located, *, offline: bool) -> Path:

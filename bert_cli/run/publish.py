@@ -16,10 +16,11 @@ from typing import Any
 from bert_cli import card
 from bert_cli.env import Runtime, cpu_name, versions
 from bert_cli.errors import ModelError
+from bert_cli.files import drafted, finite
 from bert_cli.objectives.sequence import PROBLEM_TYPES
 from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
-from bert_cli.run.rundir import RunDir, drafted
+from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
 
 FACTS = "bertctl.json"
@@ -83,10 +84,21 @@ def publish_best(
     )
     with drafted(run.best) as draft:
         built.model.save_pretrained(str(draft))
-        prepared.tokenizer.save_pretrained(str(draft))
-        (draft / FACTS).write_text(json.dumps(vars(facts), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _save_tokenizer(prepared.tokenizer, draft, max_length=recipe.data.max_length)
+        kept = json.dumps(finite(vars(facts)), ensure_ascii=False, indent=1)
+        (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int) -> None:
+    """The tokenizer with this run's length, and without what its last call left in it."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    tokenizer.model_max_length = max(max_length, min(tokenizer.model_max_length, 1_000_000))
+    tokenizer.save_pretrained(str(folder))
 
 
 def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime) -> card.CardFacts:

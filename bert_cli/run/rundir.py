@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from typing import Any
 
 from bert_cli import __version__
 from bert_cli.env import Runtime, cpu_name, versions
-from bert_cli.errors import BertctlError, UsageError
-from bert_cli.files import publish, sync
+from bert_cli.errors import BertctlError, ModelError, ResourceError, UsageError
+from bert_cli.files import finite, publish
 from bert_cli.recipe.schema import Recipe
 
 
@@ -70,7 +71,8 @@ class RunDir:
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace `status.json`; `state` is running, done, preempted or failed."""
-        publish(self.status, json.dumps({"state": state, "time": _now(), **facts}, ensure_ascii=False, indent=1) + "\n")
+        status = finite({"state": state, "time": _now(), **facts})
+        publish(self.status, json.dumps(status, ensure_ascii=False, indent=1) + "\n")
 
 
 def _now() -> str:
@@ -94,12 +96,15 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
         UsageError: the folder is in use (U020), or it is a file (U021).
     """
     resuming = recipe.run.resume != "never"
+    if recipe.run.resume not in ("never", "auto"):
+        return _run_of_checkpoint(recipe)
     if recipe.run.out is None:
-        numbered = [fallback, *(fallback.with_name(f"{fallback.name}-{n}") for n in range(2, 1000))]
-        taken = [path for path in numbered if path.exists()]
+        taken = [path for path in numbered(fallback) if path.exists()]
         if overwrite or resuming:
-            return RunDir(taken[-1] if taken else fallback)
-        return RunDir(next(path for path in numbered if not path.exists()))
+            path = taken[-1] if taken else fallback
+            _check_overwritable(path, overwrite=overwrite)
+            return RunDir(path)
+        return RunDir(next(path for path in numbered(fallback) if not path.exists()))
     path = Path(recipe.run.out).expanduser()
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
@@ -121,24 +126,100 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
             allowed="an empty or new folder",
             help="--resume auto goes on with that run, --overwrite deletes it, or name another --out",
         )
-    if overwrite and path.is_dir() and any(path.iterdir()) and not (path / "recipe.yaml").is_file():
+    _check_overwritable(path, overwrite=overwrite)
+    return RunDir(path)
+
+
+def numbered(first: Path) -> list[Path]:
+    """`first`, then `first-2`, `first-3` …"""
+    return [first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 1000))]
+
+
+def _run_of_checkpoint(recipe: Recipe) -> RunDir:
+    """The run that a checkpoint's path lies in; going on from it elsewhere would tear the run's records apart."""
+    path = Path(recipe.run.resume).expanduser()
+    run = RunDir(path.resolve().parent.parent)
+    if not path.is_dir() or not run.recipe.is_file():
+        raise ModelError(
+            "C010",
+            f"there is no checkpoint of a run at '{path}'",
+            key="run.resume",
+            found=recipe.run.resume,
+            allowed="never, auto, or a folder of RUN/checkpoints",
+            help="--resume auto",
+        )
+    if recipe.run.out is not None and Path(recipe.run.out).expanduser().resolve() != run.path:
+        raise UsageError(
+            "U025",
+            "a run goes on in its own folder",
+            key="run.out",
+            found=recipe.run.out,
+            allowed=str(run.path),
+            help="leave --out away, or start a new run with --model RUN",
+        )
+    return run
+
+
+def _check_overwritable(path: Path, *, overwrite: bool) -> None:
+    """Only what bertctl wrote is ever deleted."""
+    ours = (path / "recipe.yaml").is_file() and (path / "lock.json").is_file()
+    if overwrite and path.is_dir() and any(path.iterdir()) and not ours:
         raise UsageError(
             "U022",
             "this folder is not a run of bertctl, so it is not overwritten",
             where=str(path),
             key="--overwrite",
-            found="no recipe.yaml",
+            found="no recipe.yaml with lock.json",
             allowed="a run folder, or a new one",
             help="name another --out, or delete the folder yourself",
         )
-    return RunDir(path)
 
 
-def create(run: RunDir, recipe_text: str, lock: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder with its recipe and lock file."""
-    if overwrite and run.path.exists():
-        shutil.rmtree(run.path)
-    run.path.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def claimed(run: RunDir, *, overwrite: bool, fresh: bool) -> Iterator[RunDir]:
+    """The run folder, made, and held against other processes until the block ends.
+
+    Args:
+        overwrite: delete what it holds.
+        fresh: take the next free number when another process has made the folder meanwhile.
+
+    Raises:
+        UsageError: another process is at work on this run (U024).
+    """
+    for path in numbered(run.path) if fresh else [run.path]:
+        try:
+            path.mkdir(parents=True, exist_ok=not fresh)
+        except FileExistsError:
+            continue
+        break
+    run = RunDir(path)
+    with (path / ".lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "U024",
+                "another process is at work on this run",
+                where=str(path),
+                key="run.out",
+                found="its .lock is held",
+                allowed="one process for each run folder",
+                help="wait for it, or name another --out",
+            ) from error
+        try:
+            if overwrite:
+                for entry in path.iterdir():
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry)
+                    elif entry.name != ".lock":
+                        entry.unlink()
+            yield run
+        finally:
+            (path / ".lock").unlink(missing_ok=True)
+
+
+def create(run: RunDir, recipe_text: str, lock: dict[str, Any]) -> None:
+    """Write the recipe and the lock file of a claimed run."""
     publish(run.recipe, recipe_text)
     publish(run.lock, json.dumps(lock, ensure_ascii=False, indent=1) + "\n")
 
@@ -183,26 +264,6 @@ def git_state() -> dict[str, Any] | None:
 
 
 @contextmanager
-def drafted(final: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `final` in one rename when the block ends without an error."""
-    draft = final.with_name(f".tmp-{final.name}-{uuid.uuid4().hex[:8]}")
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        for file in draft.iterdir():
-            sync(file)
-        if final.exists():
-            old = final.with_name(f".del-{final.name}-{uuid.uuid4().hex[:8]}")
-            final.rename(old)
-            draft.rename(final)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            draft.rename(final)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
 def recorded(run: RunDir) -> Iterator[None]:
     """Leave the outcome of the block in `status.json`, whatever it is."""
     run.write_status("running", pid=os.getpid())
@@ -217,3 +278,28 @@ def recorded(run: RunDir) -> Iterator[None]:
             "failed", exit_code=130 if isinstance(error, KeyboardInterrupt) else 1, error={"message": repr(error)}
         )
         raise
+
+
+def _out_of_resources(error: BaseException, run: RunDir) -> ResourceError | None:
+    """Memory or disk that ran out, as the error that says so; None for anything else."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return ResourceError(
+            "P020",
+            "memory ran out",
+            where=str(run.path),
+            key="train.micro_batch_tokens",
+            found=(str(error).splitlines() or [""])[0],
+            allowed="what fits beside the model; the batch and its gradient stay the same",
+            help="the same command with train.micro_batch_tokens=4096 --resume auto",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ResourceError(
+            "P021",
+            f"the disk is full: {error.strerror}",
+            where=str(error.filename or run.path),
+            found=f"{shutil.disk_usage(run.path).free / 1e6:.0f} MB free",
+            help="free some space, then go on with --resume auto",
+        )
+    return None

@@ -67,6 +67,8 @@ class Result:
             "value": None if best is None else best.value,
             "scores": {} if best is None else best.scores,
             "threshold": None if best is None else best.threshold,
+            "examples": self.state.examples,
+            "tokens": self.state.tokens,
             "train_seconds": round(self.state.seconds, 2),
             "train/examples_per_s": round(self.state.examples / max(self.state.seconds, 1e-9), 2),
             "train/tokens_per_s": round(self.state.tokens / max(self.state.seconds, 1e-9), 1),

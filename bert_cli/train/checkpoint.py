@@ -149,6 +149,13 @@ def newest(folder: Path) -> tuple[Path | None, list[str]]:
     return None, rejected
 
 
+def forget_after(folder: Path, step: int) -> None:
+    """Delete checkpoints of later steps, which a run that goes on from `step` has left aside as damaged or unwanted."""
+    for later in folder.glob("step-*"):
+        if int(later.name.removeprefix("step-")) > step:
+            _remove(later)
+
+
 def prune(folder: Path, *, keep: int, protect: Iterable[str]) -> None:
     """Delete all but the newest `keep` checkpoints and the protected ones, and drafts that a killed run left."""
     kept = set(protect)

@@ -61,7 +61,8 @@ def load_state_tensors(optimizer: Any, order: Sequence[str], tensors: dict[str, 
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         state.setdefault(index[name], {})[kind] = tensor
-    missing = [name for name, i in index.items() if set(state.get(i, ())) != {"step", "exp_avg", "exp_avg_sq"}]
+    # A parameter that never got a gradient has no state at all; one with a part of it has been damaged.
+    missing = [order[i] for i, moments in state.items() if set(moments) != {"step", "exp_avg", "exp_avg_sq"}]
     if missing:
         raise KeyError(missing[0])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
