@@ -69,7 +69,7 @@ class Result:
             "threshold": None if best is None else best.threshold,
             "examples": self.state.examples,
             "tokens": self.state.tokens,
-            "train_seconds": round(self.state.seconds, 2),
+            "train_seconds": self.state.seconds,
             "train/examples_per_s": round(self.state.examples / max(self.state.seconds, 1e-9), 2),
             "train/tokens_per_s": round(self.state.tokens / max(self.state.seconds, 1e-9), 1),
         }

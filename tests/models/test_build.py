@@ -236,7 +236,7 @@ def test_a_model_from_scratch_has_the_sizes_asked_for_and_the_seeds_weights() ->
 
 @pytest.mark.parametrize(
     ("settings", "code", "suggestion"),
-    [({"model_type": "brt"}, "R030", "bert"), ({"hiden_size": 32}, "R031", "hidden_size")],
+    [({"model_type": "brt"}, "L028", "bert"), ({"hiden_size": 32}, "L029", "hidden_size")],
 )
 def test_unknown_kinds_and_keys_are_refused_with_the_nearest_name(
     settings: dict[str, Any], code: str, suggestion: str

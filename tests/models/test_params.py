@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_model
 
+from bert_cli.errors import UsageError
 from bert_cli.models.build import load_model
 from bert_cli.models.locate import locate
 from bert_cli.models.params import depth, freeze, groups, level
@@ -89,7 +90,7 @@ def test_layer_decay_scales_each_level_by_its_distance_from_the_head(model: Any)
     assert {group.lr_scale for group in groups(model)} == {1.0}
 
 
-@pytest.mark.parametrize("lower", [0, 1, 2, 5, "encoder"])
+@pytest.mark.parametrize("lower", [0, 1, 2, "encoder"])
 def test_freezing_stops_the_lower_levels_and_leaves_pooler_and_head(model: Any, lower: int | str) -> None:
     expected = expected_levels(model)
     count = freeze(model, lower)
@@ -104,6 +105,13 @@ def test_freezing_stops_the_lower_levels_and_leaves_pooler_and_head(model: Any, 
     trained = {name for group in groups(model) for name, _ in group.named}
     assert trained == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert any(name.startswith(("classifier", "pre_classifier", "head")) for name in trained)
+
+
+def test_more_layers_than_there_are_cannot_be_frozen(model: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        freeze(model, LAYERS + 1)
+    assert caught.value.code == "R033"
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_a_frozen_encoder_gets_no_gradient_and_the_head_does(model: Any) -> None:
