@@ -21,7 +21,7 @@ demo: $(STAMP) ## Pretrain, fine-tune, score and use a small encoder, in a few m
 	$(BIN)/bertctl demo
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
 
 test-slow: $(STAMP) ## Run the tests that train for longer
 	$(BIN)/pytest -q -m "slow and not gpu"
