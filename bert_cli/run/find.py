@@ -8,10 +8,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bert_cli.errors import UsageError
+from bert_cli.errors import UsageError, raise_all
 from bert_cli.models.locate import locate
 from bert_cli.recipe.schema import Recipe
 from bert_cli.tasks import Task, find_task
+
+# What a recipe may say that its objective would never read; saying it is a mistake, not a wish.
+_UNREAD = {
+    "fill-mask": ("data.columns", "data.labels", "train.label_smoothing", "train.class_weights", "eval.threshold"),
+    "text-regression": ("train.label_smoothing", "train.mask_rate", "eval.threshold"),
+    "text-classification": ("train.mask_rate", "eval.threshold"),
+    "multi-label-classification": ("train.mask_rate",),
+}
+
+
+def check_keys(recipe: Recipe) -> None:
+    """Refuse keys that would change nothing for this task.
+
+    Raises:
+        UsageError: one is set to something else than its default (U016).
+    """
+    errors = []
+    for key in _UNREAD[require_task(recipe).objective]:
+        value, default = _value(recipe, key), _value(Recipe(), key)
+        if value != default:
+            errors.append(
+                UsageError(
+                    "U016",
+                    f"{key} changes nothing for the task {recipe.task}",
+                    key=key,
+                    found=str(value),
+                    allowed="left out",
+                    help=f"leave {key} out of the recipe",
+                )
+            )
+    raise_all(errors)
+
+
+def _value(recipe: Recipe, key: str) -> object:
+    value: object = recipe
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def find(recipe: Recipe, *, offline: bool = False) -> None:
@@ -19,6 +57,7 @@ def find(recipe: Recipe, *, offline: bool = False) -> None:
     from bert_cli.data.source import find_sources
 
     task = require_task(recipe)
+    check_keys(recipe)
     if task.objective == "fill-mask":
         corpus_of(recipe)
     else:

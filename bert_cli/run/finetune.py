@@ -19,7 +19,7 @@ from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
 from bert_cli.run.build import build
 from bert_cli.run.corpus import prepare_corpus
-from bert_cli.run.find import require_task
+from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.rundir import RunDir
@@ -57,6 +57,7 @@ def finetune(
             allowed="1",
             help="start bertctl finetune itself, without torchrun or accelerate launch",
         )
+    check_keys(recipe)
     recipe = with_source(recipe)
     task = require_task(recipe)
     model = recipe.model.name or str(recipe.model.config.get("model_type", "scratch"))
