@@ -10,6 +10,8 @@ from typing import IO, Annotated
 
 import typer
 
+from bert_cli.errors import UsageError
+
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Run folder, model folder or hub id.")],
@@ -87,6 +89,15 @@ class _Draft:
         self._draft = path.with_name(f".{path.name}.draft")
 
     def __enter__(self) -> IO[str]:
+        if self._path.is_dir():
+            raise UsageError(
+                "U071",
+                "the predictions go to a file, this is a folder",
+                key="--out",
+                found=str(self._path),
+                allowed="a file",
+                help=f"--out {self._path / 'predictions.jsonl'}",
+            )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._draft.open("w", encoding="utf-8")
         return self._file

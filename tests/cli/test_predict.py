@@ -117,3 +117,11 @@ def test_pairs_multi_label_and_regression_need_nothing_but_the_run(cli: Cli, tin
                 assert line["labels"] == old["labels"]
     none = parse(cli("predict", "runs/multi-label", "multi-label/validation.tsv", "--threshold", "1").out)
     assert all(line["labels"] == [] for line in none)
+
+
+def test_predictions_do_not_go_to_a_folder_and_leave_nothing_there(cli: Cli, sst_run: Path) -> None:
+    Path("texts.txt").write_text("a fine film\n")
+    Path("folder").mkdir()
+    done = cli("predict", sst_run, "texts.txt", "--out", "folder")
+    assert done.code == 2 and "error[U071]" in done.err
+    assert sorted(path.name for path in Path().iterdir()) == ["folder", "texts.txt"]
