@@ -105,7 +105,7 @@ def checked_references(predictions: Predictions, references: Array) -> Array:
     if predictions.objective == REGRESSION:
         values = gold.astype(np.float64)
         if not np.isfinite(values).all():
-            raise DataError("M004", "a gold score is missing or not a finite number", help="bertctl data check")
+            raise DataError("M004", "a gold score is missing or not a finite number", help="bertctl finetune --dry-run")
         return values
     ids = gold.astype(np.int64)
     highest = (predictions.n_classes or 0) - 1 if predictions.objective == SINGLE else 1
