@@ -16,7 +16,7 @@ import typer
 
 from bert_cli import __version__
 from bert_cli.cli import demo, doctor, evaluate, predict, recipe, task, train
-from bert_cli.errors import BertctlError
+from bert_cli.errors import BertctlError, ResourceError
 
 app = typer.Typer(
     name="bertctl",
@@ -66,6 +66,18 @@ def run(arguments: Sequence[str]) -> int:
         # The reader went away (`| head`): nothing is left to say, and the interpreter must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        place = str(error.filename) if error.filename else None
+        mistake = ResourceError(
+            "P030",
+            f"the system refused a file or folder: {error.strerror or error}",
+            where=place,
+            found=type(error).__name__,
+            allowed="places that exist and may be written",
+            help="name another place, or change its permissions",
+        )
+        sys.stderr.write(mistake.render() + "\n")
+        return mistake.exit_code
     except Exception:
         traceback.print_exc()
         sys.stderr.write(

@@ -62,6 +62,15 @@ def predict(
     from bert_cli.data.read import iter_records
     from bert_cli.run.predict import load_predictor
 
+    if out is not None and source != "-" and out.resolve() == Path(source).resolve():
+        raise UsageError(
+            "U072",
+            "the predictions would replace the texts they are made from",
+            key="--out",
+            found=str(out),
+            allowed="another file than the input",
+            help="--out predictions.jsonl",
+        )
     if source != "-" and not Path(source).exists():
         # Checked before a model is loaded: a typing mistake should cost nothing.
         list(iter_records(Path(source), format=kind))

@@ -125,3 +125,16 @@ def test_predictions_do_not_go_to_a_folder_and_leave_nothing_there(cli: Cli, sst
     done = cli("predict", sst_run, "texts.txt", "--out", "folder")
     assert done.code == 2 and "error[U071]" in done.err
     assert sorted(path.name for path in Path().iterdir()) == ["folder", "texts.txt"]
+
+
+def test_predictions_never_replace_their_own_input(cli: Cli, sst_run: Path) -> None:
+    Path("texts.txt").write_text("a fine film\n")
+    done = cli("predict", sst_run, "texts.txt", "--out", "./texts.txt")
+    assert done.code == 2 and "error[U072]" in done.err
+    assert Path("texts.txt").read_text() == "a fine film\n"
+
+
+def test_a_place_that_cannot_be_written_is_no_bug(cli: Cli, sst_run: Path) -> None:
+    Path("texts.txt").write_text("a fine film\n")
+    done = cli("predict", sst_run, "texts.txt", "--out", "/proc/none/p.jsonl")
+    assert done.code == 7 and "error[P030]" in done.err and "Traceback" not in done.err
