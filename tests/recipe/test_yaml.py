@@ -141,7 +141,8 @@ def test_texts_made_to_exhaust_memory_are_refused_soon(text: str, code: str) -> 
     start = time.process_time()
     (error,) = refusals(text)
     assert error.code == code
-    assert time.process_time() - start < 1.0
+    # A guard against reading on, which takes about 20 s, with room for a busy machine.
+    assert time.process_time() - start < 5.0
 
 
 def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path: Path) -> None:
