@@ -116,7 +116,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         settings = {name: value for name, value in settings.items() if name != "mask_rate"}
     gpu = runtime.device_type == "cuda"
     return card.CardFacts(
-        name=run.path.name,
+        name=f"{run.path.name}/{run.best.name}",
         task=task.name,
         objective=task.objective,
         base=base,
