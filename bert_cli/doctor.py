@@ -140,7 +140,8 @@ def check_accelerators() -> Iterator[Check]:
     """The GPUs that torch sees, and the arithmetic a run would choose with the reason for it."""
     import torch
 
-    from bert_cli.env import choose_device, choose_precision
+    from bert_cli.precision import choose_precision
+    from bert_cli.runtime import choose_device
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     gpus = [torch.cuda.get_device_properties(i) for i in range(count)]

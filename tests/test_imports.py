@@ -20,6 +20,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"tasks", "card"}),
     frozenset({"recipe"}),
     frozenset({"metrics", "track", "env"}),
+    frozenset({"precision"}),
+    frozenset({"runtime"}),
     frozenset({"data", "models", "doctor"}),
     frozenset({"objectives"}),
     frozenset({"train"}),

@@ -125,14 +125,19 @@ class SplitStore:
         for batch in self._batches:
             column = batch.column(name)
             if pa.types.is_fixed_size_list(column.type):
-                parts.append(column.flatten().to_numpy().reshape(len(column), -1))
+                parts.append(_view(column.flatten()).reshape(len(column), -1))
             else:
-                parts.append(column.to_numpy())
+                parts.append(_view(column))
         return np.concatenate(parts)
 
 
 def _views(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    return column.values.to_numpy(), column.offsets.to_numpy()
+    return _view(column.values), _view(column.offsets)
+
+
+def _view(column: pa.Array) -> np.ndarray:
+    """A read-only array over the same memory; `to_numpy` would import pandas for it."""
+    return np.from_dlpack(column)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_cli.env import Runtime
 from bert_cli.errors import ModelError, QualityGateError, UsageError
 from bert_cli.metrics import Predictions, larger_is_better, report
 from bert_cli.models.heads import head_labels, unnamed
@@ -28,6 +27,7 @@ from bert_cli.run.finetune import make_scorer
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.publish import FACTS, ModelFacts
 from bert_cli.run.rundir import RunDir
+from bert_cli.runtime import Runtime
 from bert_cli.train.evaluate import score
 
 Note = Callable[[str], None]

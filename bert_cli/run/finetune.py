@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bert_cli.env import Runtime
 from bert_cli.errors import DataError, UsageError
 from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.recipe.load import dump_recipe, recipe_hash
@@ -24,6 +23,7 @@ from bert_cli.run.fit import Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
+from bert_cli.runtime import Runtime
 from bert_cli.track import Tracker, check_trackers, forget_after
 from bert_cli.train import checkpoint
 

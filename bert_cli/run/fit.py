@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any
 
 from bert_cli.data.store import SplitStore
-from bert_cli.env import Runtime
 from bert_cli.errors import Interrupted, ModelError, Preempted
 from bert_cli.metrics import Scorer, larger_is_better
 from bert_cli.objectives.base import Trainee
@@ -21,6 +20,7 @@ from bert_cli.run.prepare import Prepared
 from bert_cli.run.publish import publish_best
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
+from bert_cli.runtime import Runtime
 from bert_cli.track import Tracker
 from bert_cli.train import checkpoint
 from bert_cli.train.engine import StepRecord, train

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from bert_cli.data.read import Record
-from bert_cli.env import Runtime
 from bert_cli.errors import DataError, ModelError
 from bert_cli.grouping import sorted_batches
 from bert_cli.models.attention import unpad
@@ -26,6 +25,7 @@ from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encod
 from bert_cli.run.build import takes_type_ids
 from bert_cli.run.predictions import describe
 from bert_cli.run.publish import ModelFacts
+from bert_cli.runtime import Runtime
 from bert_cli.tasks import find_task
 
 FIRST_WINDOW, LAST_WINDOW = 16, 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli import card
-from bert_cli.env import Runtime, cpu_name, versions
+from bert_cli.env import cpu_name, versions
 from bert_cli.errors import ModelError
 from bert_cli.files import drafted, finite
 from bert_cli.objectives.sequence import PROBLEM_TYPES
@@ -22,6 +22,7 @@ from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
+from bert_cli.runtime import Runtime
 
 FACTS = "bertctl.json"
 

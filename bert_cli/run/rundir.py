@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli import __version__
-from bert_cli.env import Runtime, cpu_name, versions
+from bert_cli.env import cpu_name, versions
 from bert_cli.errors import BertctlError, ModelError, ResourceError, UsageError
 from bert_cli.files import finite, publish
 from bert_cli.recipe.schema import Recipe
+from bert_cli.runtime import Runtime
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 
 from bert_cli.data.plan import Plan
 from bert_cli.data.store import SplitStore
-from bert_cli.env import Runtime, grad_norm
 from bert_cli.errors import NonFiniteError
 from bert_cli.objectives.base import Objective, add_counts
-from bert_cli.train.optim import set_lr
+from bert_cli.runtime import Runtime
+from bert_cli.train.optim import grad_norm, set_lr
 from bert_cli.train.schedule import Schedule
 
 

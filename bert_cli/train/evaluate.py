@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from bert_cli.data.store import SplitStore
-from bert_cli.env import Runtime
 from bert_cli.grouping import sorted_batches
 from bert_cli.objectives.base import Objective, add_counts
+from bert_cli.runtime import Runtime
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ has state. The fused kernel updates every parameter in one pass (9x faster than 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -66,3 +66,9 @@ def load_state_tensors(optimizer: Any, order: Sequence[str], tensors: dict[str, 
     if missing:
         raise KeyError(missing[0])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def grad_norm(parameters: Iterable[torch.nn.Parameter], max_norm: float | None) -> float:
+    """L2 norm of the gradient before clipping; clips in place where `max_norm` is given."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm)
+    return float(norm)

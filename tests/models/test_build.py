@@ -57,6 +57,17 @@ def test_every_weight_below_the_head_is_the_checkpoints(tmp_path: Path, family: 
     assert {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
 
 
+def test_a_file_written_over_later_does_not_reach_into_the_model(folder: Path) -> None:
+    """Training may last days, and weights that stay a map of the file would follow whatever is written there."""
+    model, file = load(folder), folder / "model.safetensors"
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with file.open("r+b") as stream:
+        size = file.stat().st_size
+        stream.seek(size // 2)
+        stream.write(bytes([63]) * (size - size // 2))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
 def test_new_weights_depend_on_the_seed_alone(folder: Path) -> None:
     first = load(folder, seed=1).classifier.weight
     torch.manual_seed(123)

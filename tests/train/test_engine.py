@@ -15,13 +15,13 @@ from tiny import tiny_texts
 
 from bert_cli.data.plan import Plan
 from bert_cli.data.store import SplitStore, write_split
-from bert_cli.env import Runtime
 from bert_cli.errors import NonFiniteError
 from bert_cli.models.build import load_model, load_tokenizer
 from bert_cli.models.locate import locate
 from bert_cli.models.params import groups
 from bert_cli.objectives.base import Trainee
 from bert_cli.objectives.sequence import SequenceObjective, encode_chunks
+from bert_cli.runtime import Runtime
 from bert_cli.train.engine import StepRecord, train
 from bert_cli.train.optim import adamw, load_state_tensors, names, state_tensors
 from bert_cli.train.schedule import Schedule

@@ -23,13 +23,13 @@ from torch.nn import functional
 
 from bert_cli.data.plan import Plan, PlannedStep
 from bert_cli.data.store import EncodedChunk, SplitStore, write_split
-from bert_cli.env import Runtime
 from bert_cli.models.build import load_model, load_tokenizer
 from bert_cli.models.locate import locate
 from bert_cli.objectives.base import Objective, Trainee
 from bert_cli.objectives.mlm import MaskedLanguageModelling
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode_chunks
 from bert_cli.run.build import takes_type_ids
+from bert_cli.runtime import Runtime
 from bert_cli.train.engine import StepRecord, train
 from bert_cli.train.schedule import Schedule
 
