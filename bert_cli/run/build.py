@@ -16,6 +16,7 @@ from bert_cli.data.store import SplitStore
 from bert_cli.errors import UsageError
 from bert_cli.models.attention import is_unpadded, unpad
 from bert_cli.models.build import check_fits, load_model, new_model
+from bert_cli.models.cheap import make_cheap
 from bert_cli.models.params import ParamGroup, freeze, groups
 from bert_cli.objectives.base import Objective
 from bert_cli.objectives.mlm import MaskedLanguageModelling
@@ -159,6 +160,7 @@ def build(prepared: Prepared, *, note: Note = lambda _: None) -> Built:
     model = build_model(prepared, note=note)
     objective = build_objective(prepared, model, training=True)
     freeze(model, recipe.model.freeze)
+    make_cheap(model)
     parameter_groups = groups(model, layer_decay=recipe.train.layer_decay)
     optimizer = adamw(
         parameter_groups,

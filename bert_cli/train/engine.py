@@ -18,7 +18,7 @@ from bert_cli.data.store import SplitStore
 from bert_cli.errors import NonFiniteError
 from bert_cli.objectives.base import Objective, add_counts
 from bert_cli.runtime import Runtime
-from bert_cli.train.optim import grad_norm, set_lr
+from bert_cli.train.optim import clip, set_lr
 from bert_cli.train.schedule import Schedule
 
 
@@ -82,7 +82,7 @@ def train(
                 sums[name] += float(total.detach())
         losses = {name: sums[name] / counts[name] for name in sums}
         loss = sum(objective.weights[name] * value for name, value in losses.items())
-        norm = grad_norm(parameters, max_grad_norm)
+        norm = clip(parameters, max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             optimizer.zero_grad(set_to_none=True)
             raise _non_finite(step, loss=loss, norm=norm, last=last, lines=_lines(store, plan, step))

@@ -6,7 +6,8 @@ has state. The fused kernel updates every parameter in one pass (9x faster than 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,7 +69,13 @@ def load_state_tensors(optimizer: Any, order: Sequence[str], tensors: dict[str, 
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def grad_norm(parameters: Iterable[torch.nn.Parameter], max_norm: float | None) -> float:
-    """L2 norm of the gradient before clipping; clips in place where `max_norm` is given."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm)
-    return float(norm)
+def clip(parameters: Sequence[torch.nn.Parameter], max_norm: float | None) -> float:
+    """L2 norm of the gradient before clipping; a longer one is scaled down to `max_norm` in place.
+
+    A gradient that is short enough, or not finite, is not touched.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    if max_norm is not None and max_norm < norm < math.inf:
+        torch._foreach_mul_(gradients, max_norm / norm)
+    return norm
