@@ -7,12 +7,14 @@ so a stale one is never read either. Reading a row costs a slice; resident memor
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from bert_cli.errors import UsageError
-from bert_cli.files import sync
+from bert_cli.files import drafted
 
 CHUNK = 4096
 MAX_GB = 20.0
@@ -165,34 +167,55 @@ def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]]
     if (folder / "store.json").exists():
         os.utime(folder / "store.json")
         return _open(folder)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=_made(cache) if keep else None) as name:
-        draft = Path(name) / key
-        draft.mkdir()
-        facts = write(draft)
-        (draft / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
-        for file in draft.iterdir():
-            sync(file)
-        if not keep:
+    if not keep:
+        with tempfile.TemporaryDirectory() as name:
             # The maps stay readable after their files are unlinked.
-            return _open(draft)
-        try:
-            draft.rename(folder)
-        except OSError:
-            # Another process published the same store first: its content is equal by construction.
-            if not (folder / "store.json").exists():
-                raise
+            return _open(_written(Path(name) / key, write))
+    cache.mkdir(parents=True, exist_ok=True)
+    with _only_writer(cache / f".lock-{key}"):
+        if not (folder / "store.json").exists():
+            with drafted(folder) as draft:
+                _written(draft, write)
     _evict(cache, keep=folder)
     return _open(folder)
+
+
+def _written(folder: Path, write: Callable[[Path], dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    facts = write(folder)
+    (folder / "store.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def _only_writer(lock: Path) -> Iterator[None]:
+    """Wait until no other process writes the same store: several seeds or ranks then tokenise once.
+
+    A file system without locks (`OSError`) lets both write; a store is published whole all the same.
+    """
+    while True:
+        with lock.open("w") as held:
+            with contextlib.suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_EX)
+            # The writer before may have deleted the file that this one waited for.
+            if _same_file(held.fileno(), lock):
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+def _same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open(folder: Path) -> Store:
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     return Store({path.stem: SplitStore(path) for path in sorted(folder.glob("*.arrow"))}, facts)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _evict(cache: Path, *, keep: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,29 @@ def test_a_store_is_written_once_and_then_read(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
-def test_of_two_writers_at_once_one_publishes_and_both_read(tmp_path: Path) -> None:
+def test_of_several_at_once_one_writes_and_all_read(tmp_path: Path) -> None:
+    calls = []
+
+    def write(folder: Path) -> dict[str, Any]:
+        calls.append(folder)
+        time.sleep(0.2)
+        return write_one(folder)
+
+    results: list[stores.Store] = []
+    threads = [threading.Thread(target=lambda: results.append(open_or_write(tmp_path, "key", write))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert [len(result.splits["train"]) for result in results] == [5] * 4
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_without_locks_both_write_and_one_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError("not supported")
+
     both_write = threading.Barrier(2, timeout=20)
 
     def write(folder: Path) -> dict[str, Any]:
@@ -111,6 +135,7 @@ def test_of_two_writers_at_once_one_publishes_and_both_read(tmp_path: Path) -> N
         both_write.wait()
         return facts
 
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     results: list[stores.Store] = []
     threads = [threading.Thread(target=lambda: results.append(open_or_write(tmp_path, "key", write))) for _ in range(2)]
     for thread in threads:
@@ -143,7 +168,8 @@ def test_what_a_killed_writer_leaves_is_never_read(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, timeout=60)
     assert killed.returncode == -9
     left = list(tmp_path.iterdir())
-    assert len(left) == 1 and left[0].name.startswith(".tmp-") and list(left[0].rglob("train.arrow"))
+    (draft,) = [entry for entry in left if entry.name.startswith(".tmp-")]
+    assert list(draft.rglob("train.arrow")) and not (tmp_path / "key").exists()
     store = open_or_write(tmp_path, "key", write_one)
     assert len(store.splits["train"]) == 5
 
