@@ -153,6 +153,18 @@ class NonFiniteError(BertctlError):
     exit_code = 8
 
 
+class RankError(BertctlError):
+    """A process of a run died, or did not answer the others in time."""
+
+    exit_code = 9
+
+
+class ProcessFailed(BertctlError):
+    """A process that did a part of the work died, hung or failed; one that told its own exit code passes it on."""
+
+    exit_code = 9
+
+
 class Preempted(BertctlError):
     """Asked to stop; a checkpoint was saved, and the run may be queued again."""
 
