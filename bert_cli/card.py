@@ -1,19 +1,20 @@
 """The README of a published model: what it is, how to use it, what it scored, and how it was made.
 
-Only the fields of `CardFacts` can reach it, and a local folder appears by its last component alone, so no path of the
-training machine leaks. Every text is escaped for YAML and Markdown; costs ruamel.yaml.
+Only the fields of `CardFacts` can reach it, and a local folder appears by its last component, or its last two where
+that one says nothing, so no path of the training machine leaks. Every text is escaped for YAML and Markdown; costs
+ruamel.yaml.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bert_cli.errors import printable
@@ -21,6 +22,8 @@ from bert_cli.errors import printable
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~])")
 _SEPARATOR = re.compile(r"[/\\]")
+_NAMELESS = re.compile(r"best|model|final|output|out|checkpoint([-_]?\d+)?|step-\d+", re.IGNORECASE)
+_HOMES = ("home", "users")
 _HUB = "https://huggingface.co"
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -61,32 +64,49 @@ _USES = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model or dataset came from: a hub id with configuration and revision, or the last name of a local path.
+    """Where a model or dataset came from: a hub id with configuration and revision, or the end of a local path.
 
     What cannot be a hub id is treated as a path, and of a path (with either kind of separator) nothing else is kept.
+
+    Attributes:
+        named: the hub id that a local model's configuration names; anything else is dropped.
     """
 
     name: str
     hub: bool
     config: str | None = None
     revision: str | None = None
+    named: str | None = None
 
     def __post_init__(self) -> None:
+        if self.named is not None and not ("/" in self.named and _HUB_ID.fullmatch(self.named)):
+            object.__setattr__(self, "named", None)
         if self.hub and _HUB_ID.fullmatch(self.name):
             return
-        name = PureWindowsPath(PurePosixPath(self.name).name).name
-        object.__setattr__(self, "name", "unnamed" if name in ("", ".", "..", "~") else name)
+        object.__setattr__(self, "name", _end_of_path(self.name))
         for field_name, value in (("hub", False), ("config", None), ("revision", None)):
             object.__setattr__(self, field_name, value)
 
 
+def _end_of_path(path: str) -> str:
+    """The last name of a path, with its folder's where it alone says nothing (`sst2-bert/best`) and that is no home."""
+    *above, name = [part for part in _SEPARATOR.split(path) if part not in ("", ".")] or [""]
+    if name in ("", "..", "~"):
+        return "unnamed"
+    if not _NAMELESS.fullmatch(name) or len(above) < 2 or above[-1] in ("..", "~"):
+        return name
+    at_home = above[-2].casefold() in _HOMES or above[-1] == os.path.basename(os.path.expanduser("~"))
+    return name if at_home else f"{above[-1]}/{name}"
+
+
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of one split; undefined ones are nan."""
+    """Scores of one split; undefined ones are nan. `held_out` is the share of the training split that it is, if any."""
 
     split: str
     n: int
     scores: Mapping[str, float]
+    held_out: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +252,8 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def _origin(origin: Origin, kind: str = "") -> str:
     """Markdown for an origin; `kind` is the hub's path prefix of datasets."""
     if not origin.hub:
-        return f"{_md(origin.name)} (local folder)"
+        named = f", whose configuration names {_md(origin.named)}" if origin.named else ""
+        return f"{_md(origin.name)}, {'local data' if kind else 'a local folder'}{named}"
     details = [_md(part) for part in (origin.config, origin.revision and f"revision {origin.revision}") if part]
     link = f"[{_md(origin.name)}]({_HUB}/{kind}{origin.name})"
     return link + (f" ({', '.join(details)})" if details else "")
@@ -271,6 +292,9 @@ def _scores(facts: CardFacts) -> str:
         for split in facts.splits
     ]
     text = _table(("split", "n", *(_md(_metric_name(name)) for name in names)), rows)
+    for split in facts.splits:
+        if split.held_out is not None:
+            text += f"\n\nThe split {_md(split.split)} is {100 * split.held_out:g} % held out of the training data."
     if facts.selected_by:
         metric, split_name = (_md(part) for part in facts.selected_by)
         text += (

@@ -1,7 +1,7 @@
 """What this machine offers to a run, and what on it would make one fail or crawl.
 
-Looks, computes one small probe (see `env.choose_precision`) and changes nothing; no network is used. Costs the import
-of torch, about two seconds.
+Looks, and computes one small probe, whose answer the cache keeps (see `precision.probe_cpu`); changes nothing else and
+uses no network. Costs the import of torch, about two seconds.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def check_cpu() -> Check:
 
     flags = cpu_flags()
     useful = [name for name in INSTRUCTIONS if name in flags]
-    detail = f"{cpu_name()}, {cores():g} cores, {listing(useful) if useful else 'instruction sets unknown'}"
+    detail = f"{cpu_name()}, {_count(cores(), 'core')}, {listing(useful) if useful else 'instruction sets unknown'}"
     if flags and "avx2" not in flags and "asimd" not in flags:
         return Check("cpu", "warn", detail, "use a processor with AVX2, or a GPU")
     return Check("cpu", "ok", detail)
@@ -128,11 +128,11 @@ def check_threads() -> Check:
     if not given.isdigit() or int(given) < 1:
         return Check("threads", "warn", f"OMP_NUM_THREADS is no number: {given}", f"export OMP_NUM_THREADS={usable}")
     if int(given) > usable:
-        return Check(
-            "threads", "warn", f"OMP_NUM_THREADS={given} for {usable} cores", f"export OMP_NUM_THREADS={usable}"
-        )
+        detail = f"OMP_NUM_THREADS={given} for {_count(usable, 'core')}"
+        return Check("threads", "warn", detail, f"export OMP_NUM_THREADS={usable}")
     if int(given) == 1 and usable > 1:
-        return Check("threads", "warn", f"OMP_NUM_THREADS=1 leaves {usable - 1} cores idle", "unset OMP_NUM_THREADS")
+        detail = f"OMP_NUM_THREADS=1 leaves {_count(usable - 1, 'core')} idle"
+        return Check("threads", "warn", detail, "unset OMP_NUM_THREADS")
     return Check("threads", "ok", f"OMP_NUM_THREADS={given}")
 
 
@@ -153,7 +153,7 @@ def check_accelerators() -> Iterator[Check]:
         yield Check("gpu", "warn", "an NVIDIA driver is here, but torch sees no GPU", fix)
     else:
         yield Check("gpu", "ok", "none; runs use the CPU")
-    precision = choose_precision("auto", choose_device())
+    precision = choose_precision("auto", choose_device(), keep=False)
     yield Check("precision", "ok", f"{precision.name}: {precision.reason}")
 
 
@@ -202,7 +202,7 @@ def check_hub() -> Check:
 
     cache = Path(constants.HF_HUB_CACHE)
     models = sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in cache.glob("models--*"))
-    held = f"{len(models)} cached models" + (f" ({listing(models, 3)})" if models else "") + f" in {cache}"
+    held = _count(len(models), "cached model") + (f" ({listing(models, 3)})" if models else "") + f" in {cache}"
     if not constants.HF_HUB_OFFLINE:
         return Check("hub", "ok", f"HF_HUB_OFFLINE is not set; {held}")
     if models:
@@ -218,7 +218,8 @@ def check_data() -> Check:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         return Check("data", "fail", f"BERTCTL_DATA={given} is no folder", "unset BERTCTL_DATA, or set it to a folder")
-    return Check("data", "ok", f"BERTCTL_DATA={given}, {sum(1 for _ in folder.iterdir())} entries")
+    held = _count(sum(1 for _ in folder.iterdir()), "entry", "entries")
+    return Check("data", "ok", f"BERTCTL_DATA={given}, {held}")
 
 
 def check_encoding() -> Check:
@@ -231,6 +232,12 @@ def check_encoding() -> Check:
     detail = ", ".join(f"{place} {name}" for place, name in found.items())
     good = all(name.lower().replace("-", "").replace("_", "") == "utf8" for name in found.values())
     return Check("encoding", "ok", detail) if good else Check("encoding", "warn", detail, "export PYTHONUTF8=1")
+
+
+def _count(number: float, one: str, many: str | None = None) -> str:
+    """`1 core`, `2 cores`, `1.5 cores`; an irregular plural is given."""
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {one if number == 1 else many or one + 's'}"
 
 
 def _cgroup(name: str) -> str:

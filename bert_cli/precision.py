@@ -44,7 +44,9 @@ class Probe:
     bf16: float
 
 
-def choose_precision(requested: str = "auto", device: str = "cpu", *, onednn: bool | None = None) -> Precision:
+def choose_precision(
+    requested: str = "auto", device: str = "cpu", *, onednn: bool | None = None, keep: bool = True
+) -> Precision:
     """The arithmetic for this device.
 
     Args:
@@ -52,10 +54,11 @@ def choose_precision(requested: str = "auto", device: str = "cpu", *, onednn: bo
         device: `cpu` or `cuda`.
         onednn: what an earlier process chose for fp32 products, to repeat its numbers exactly; None: by speed. Where
             that route is not true fp32 arithmetic it is never taken.
+        keep: leave the probe's answer in the cache.
     """
     if device == "cuda":
         return _on_gpu(requested)
-    probe = probe_cpu()
+    probe = probe_cpu(keep=keep)
     onednn = (probe.onednn >= FASTER if onednn is None else onednn) and probe.error <= EQUAL
     speedup = probe.bf16 / (probe.onednn if onednn else 1.0)
     if requested != "auto":
@@ -78,13 +81,15 @@ def _on_gpu(requested: str) -> Precision:
     return Precision("fp32", "this GPU has no bf16 units")
 
 
-def probe_cpu() -> Probe:
+def probe_cpu(*, keep: bool = True) -> Probe:
     """The answer kept for this processor and torch, or a new one; a cache that cannot be written is done without."""
     file = cache_dir() / "cpu" / f"{_machine()}.json"
     try:
         return Probe(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         found = _measure()
+    if not keep:
+        return found
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         publish(file, json.dumps(asdict(found)))

@@ -107,13 +107,48 @@ def test_only_allowed_keys_are_shown() -> None:
 )
 def test_a_local_folder_appears_by_its_last_component_only(path: str) -> None:
     card = model_card(changed(base=Origin(path, hub=False), data=Origin(path, hub=True)))
-    assert "mini (local folder)" in card and "alice" not in card
+    assert ": mini, a local folder" in card and "| data | mini, local data |" in card and "alice" not in card
     assert not {"base_model", "datasets"} & set(parsed(card))
 
 
 @pytest.mark.parametrize("path", ["", ".", "..", "/", "~", "a/.."])
 def test_a_folder_without_a_name_is_unnamed(path: str) -> None:
     assert Origin(path, hub=False).name == "unnamed"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/srv/encoders/mini/model", "mini/model"),
+        ("/home/alice/runs/sst2-bert/best", "sst2-bert/best"),
+        (r"C:\Users\alice\runs\one\checkpoint-500", "one/checkpoint-500"),
+        ("/home/alice/model", "model"),
+        (r"C:\Users\alice\model", "model"),
+        ("/model", "model"),
+        ("../../model", "model"),
+    ],
+)
+def test_a_name_that_says_nothing_has_the_one_above_it_but_never_a_persons(path: str, name: str) -> None:
+    assert Origin(path, hub=False).name == name
+
+
+def test_a_folder_in_the_home_of_whoever_trains_is_not_named_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nfs/people/alice")
+    monkeypatch.setenv("USERPROFILE", "/nfs/people/alice")
+    assert Origin("/nfs/people/alice/model", hub=False).name == "model"
+
+
+def test_a_local_base_may_say_which_hub_model_it_was() -> None:
+    base = Origin("/srv/mini/model", hub=False, named="owner/mini-uncased")
+    assert "mini/model, a local folder, whose configuration names owner/mini-uncased" in model_card(changed(base=base))
+    for path in ("/home/alice/mini", "./mini", "mini", "a/b/c"):
+        assert Origin("/srv/mini", hub=False, named=path).named is None
+
+
+def test_a_held_out_split_says_so() -> None:
+    split = SplitScores("validation", 523, {"accuracy": 0.9}, held_out=0.1)
+    assert "The split validation is 10 % held out of the training data." in model_card(changed(splits=(split,)))
+    assert "held out" not in model_card(FACTS)
 
 
 def test_a_path_inside_a_metric_name_does_not_leak() -> None:

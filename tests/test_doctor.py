@@ -90,6 +90,24 @@ def test_threads_that_do_not_fit_the_cores_are_noticed(
     assert doctor.check_threads().status == status
 
 
+@pytest.mark.parametrize(
+    ("cores", "given", "shown", "threads"),
+    [
+        (1.0, "64", ", 1 core, ", "OMP_NUM_THREADS=64 for 1 core"),
+        (1.5, "64", ", 1.5 cores, ", "OMP_NUM_THREADS=64 for 1 core"),
+        (2.0, "1", ", 2 cores, ", "OMP_NUM_THREADS=1 leaves 1 core idle"),
+        (4.0, "1", ", 4 cores, ", "OMP_NUM_THREADS=1 leaves 3 cores idle"),
+    ],
+)
+def test_one_core_is_no_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: float, given: str, shown: str, threads: str
+) -> None:
+    monkeypatch.setattr(doctor, "cores", lambda: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert shown in doctor.check_cpu().detail
+    assert doctor.check_threads().detail == threads
+
+
 def test_a_container_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(doctor, "_cgroup", lambda name: "150000 100000")
@@ -141,13 +159,16 @@ def test_offline_without_any_model_is_a_warning(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     check = doctor.check_hub()
     assert check.status == status and ("google-bert/bert-base-uncased" in check.detail) is cached
+    assert ("1 cached model (google" if cached else "0 cached models in") in check.detail
 
 
 def test_a_data_folder_must_exist_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BERTCTL_DATA", raising=False)
     assert doctor.check_data().status == "ok"
     monkeypatch.setenv("BERTCTL_DATA", str(tmp_path))
-    assert doctor.check_data().status == "ok"
+    (tmp_path / "sst2").mkdir()
+    check = doctor.check_data()
+    assert check.status == "ok" and check.detail.endswith(", 1 entry")
     monkeypatch.setenv("BERTCTL_DATA", str(tmp_path / "nowhere"))
     assert doctor.check_data().status == "fail"
 
@@ -165,7 +186,7 @@ def test_gpus_are_listed_with_their_memory(monkeypatch: pytest.MonkeyPatch) -> N
     gpu = SimpleNamespace(name="Some GPU", total_memory=80 * GIB)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: gpu)
     chosen = SimpleNamespace(name="bf16", reason="because")
-    monkeypatch.setattr("bert_cli.precision.choose_precision", lambda *_: chosen)
+    monkeypatch.setattr("bert_cli.precision.choose_precision", lambda *_, **__: chosen)
     gpus, precision = doctor.check_accelerators()
     assert gpus == Check("gpu", "ok", "Some GPU (80 GiB), Some GPU (80 GiB)")
     assert precision == Check("precision", "ok", "bf16: because")

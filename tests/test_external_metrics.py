@@ -13,6 +13,7 @@ import pytest
 
 from bert_cli.errors import BertctlError, ErrorGroup, HubError, UsageError
 from bert_cli.metrics import Predictions, Scorer, load_external, parse_spec
+from bert_cli.metrics.external import short_names
 from bert_cli.metrics.names import MULTI, REGRESSION, SINGLE
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -111,6 +112,45 @@ def test_without_consent_no_foreign_code_is_touched(tmp_path: Path, spec: str) -
 def test_a_hub_metric_without_a_full_commit_is_refused(spec: str) -> None:
     with pytest.raises(UsageError, match="M008"):
         parse_spec(spec, allow_code=True)
+
+
+def test_a_folder_that_is_not_here_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_metric(tmp_path / "project", "mine")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for spec, code in (("evaluate:project/mine", "M008"), ("evaluate:./mine", "M006"), ("evaluate:../mine", "M006")):
+        with pytest.raises(UsageError) as caught:
+            parse_spec(spec, allow_code=True)
+        error = caught.value
+        assert error.code == code
+        assert error.where == str((tmp_path / "elsewhere" / spec.removeprefix("evaluate:")).resolve())
+        assert str(tmp_path / "elsewhere") in str(error.help) and "folder" in error.message
+        assert len(error.render().splitlines()) <= 6
+
+
+@pytest.mark.parametrize("spec", ["evaluate:mine", "evaluate:mine/mine", "evaluate:mine/mine.py"])
+def test_a_folder_that_is_here_is_named_where_its_name_or_its_script_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    write_metric(tmp_path, "mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        parse_spec(spec, allow_code=True)
+    assert caught.value.code == "M008"
+    meant = str(caught.value.help).partition(" ")[0]
+    assert parse_spec(meant, allow_code=True).folder == (tmp_path / "mine").resolve()
+
+
+def test_tables_call_a_score_by_its_last_part_unless_two_end_alike() -> None:
+    names = ["loss", "accuracy", "evaluate:mine/hits", "evaluate:accuracy/accuracy"]
+    assert short_names(names) == {
+        "loss": "loss",
+        "accuracy": "accuracy",
+        "evaluate:mine/hits": "hits",
+        "evaluate:accuracy/accuracy": "evaluate:accuracy/accuracy",
+    }
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ def test_a_machine_is_measured_once(cache: Path) -> None:
     assert precision.probe_cpu() == first, "two measurements are never equal to the last digit"
 
 
+def test_without_keep_nothing_is_left(cache: Path) -> None:
+    assert precision.probe_cpu(keep=False).bf16 > 0
+    assert list(cache.iterdir()) == []
+
+
 def test_a_damaged_answer_is_measured_again(cache: Path) -> None:
     precision.probe_cpu()
     (kept,) = (cache / "cpu").iterdir()

@@ -1,16 +1,20 @@
 """The README is true: every command in it is run, every table and tree in it is compared with the code.
 
 Commands run in one folder, in the order of the README, on tiny models and data that lie where its words say: under the
-name of the hub's model, in `data/sst2`, `my-data`, `reviews` and `corpus.txt`. A command that is neither run nor listed
-here as not runnable fails the test.
+name of the hub's model, in `data/sst2`, `my-data`, `my-pairs`, `reviews`, `hits` and `corpus.txt`. A command that is
+neither run nor listed here as not runnable fails the test.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 NOT_RUN = {
+    ". .venv/bin/activate": "changes the shell; `make install` makes the file",
     "python3 -m venv .venv": "needs a network",
     ".venv/bin/pip install -c constraints.txt .": "needs a network",
     "hf download google-bert/bert-base-uncased --local-dir models/bert-base-uncased": "needs a network",
@@ -34,7 +39,21 @@ NOT_RUN = {
 ENDS_WITH = {
     "bertctl doctor": {0, 1},  # 1 where this machine lacks something
     "bertctl eval runs/mine --data my-data/fresh.csv --fail-under accuracy=0.9": {0, 6},  # tiny models learn little
+    "bertctl recipe diff sst2 runs/sst2-local": {1},  # they differ
 }
+HITS = """
+import datasets
+import evaluate
+
+class Hits(evaluate.Metric):
+    def _info(self):
+        number = datasets.Value("int64")
+        features = datasets.Features({"predictions": number, "references": number})
+        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+
+    def _compute(self, predictions, references):
+        return {"hits": sum(p == r for p, r in zip(predictions, references))}
+"""
 QUICK = {
     "finetune": ["--max-length", "32", "--batch-size", "16", "--epochs", "1", "--precision", "fp32", "--quiet"],
     "pretrain": [
@@ -70,11 +89,26 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     tiny_data(folder / "data" / "sst2", text="sentence", labels=("0", "1"))
     tiny_data(folder / "reviews")
     write_own_data(folder / "my-data")
+    write_own_pairs(folder / "my-pairs")
+    (folder / "hits").mkdir()
+    (folder / "hits" / "hits.py").write_text(HITS)
     write_world(folder, seed=0, sizes=Sizes(documents=20, train=2, validation=2, test=2))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, own_metric_modules(folder):
         patch.chdir(folder)
         patch.setenv("BERTCTL_DATA", str(folder / "data"))
         return World(folder, {command: call(command, patch) for command in dict.fromkeys(COMMANDS) if runs(command)})
+
+
+@contextmanager
+def own_metric_modules(folder: Path) -> Iterator[None]:
+    """Scripts of the evaluate library are copied to `folder`, and forgotten afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evaluate.config.HF_MODULES_CACHE", folder / "modules")
+        patch.setattr("evaluate.config.HF_METRICS_CACHE", folder / "metrics")
+        patch.setattr(sys, "path", list(sys.path))
+        yield
+    for name in [name for name in sys.modules if name.startswith("evaluate_modules")]:
+        del sys.modules[name]
 
 
 def runs(command: str) -> bool:
@@ -88,6 +122,14 @@ def write_own_data(folder: Path) -> None:
     (folder / "train.csv").write_text("body,verdict\n" + "".join(rows))
     (folder / "fresh.csv").write_text("body,verdict\n" + "".join(rows[:4]))
     (folder / "new.csv").write_text("body\n" + "".join(row.partition(",")[0] + "\n" for row in rows[:4]))
+
+
+def write_own_pairs(folder: Path) -> None:
+    """`train.csv` and `new.csv` with the columns question and answer, the first one with a label."""
+    folder.mkdir()
+    rows = [f"is it {word}?,a fine film,{label}\n" for word, label in (("good", "yes"), ("dull", "no"))] * 20
+    (folder / "train.csv").write_text("question,answer,label\n" + "".join(rows))
+    (folder / "new.csv").write_text("question,answer\nis it good?,a fine film\nis it dull?,a fine film\n")
 
 
 def call(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -131,6 +173,32 @@ def test_the_tree_shows_what_a_run_leaves(world: World) -> None:
     first, *rest = tree.splitlines()
     shown = {line.split()[1].rstrip("/") for line in rest}
     assert shown == {path.name for path in (world.folder / first).iterdir()}
+
+
+def test_own_data_look_as_the_readme_shows_them(world: World) -> None:
+    (shown,) = blocks("csv")
+    assert (world.folder / "my-data" / "train.csv").read_text().startswith(shown)
+
+
+def test_a_prediction_of_a_pair_looks_as_the_readme_shows_it(world: World) -> None:
+    (shown,) = map(json.loads, blocks("json"))
+    first, second = map(json.loads, (world.folder / "answers.jsonl").read_text().splitlines())
+    assert list(first) == list(shown) and set(first["probabilities"]) == set(shown["probabilities"])
+    assert all(first[role] == shown[role] for role in ("text", "text_pair"))
+    assert sum(shown["probabilities"].values()) == pytest.approx(1)
+    assert second["text"] == "is it dull?" and second["text_pair"] == "a fine film"
+
+
+def test_a_score_of_the_evaluate_library_has_the_name_in_the_readme(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (command,) = [command for command in COMMANDS if "evaluate:" in command]
+    monkeypatch.chdir(world.folder)
+    with own_metric_modules(world.folder):
+        assert call(f"{command} --json", monkeypatch) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    (name,) = re.findall(r"as in `(evaluate:\S+)`", README)
+    assert scores[name] == int(scores[name]) and {"accuracy", "roc_auc"} & set(scores)
 
 
 def test_the_published_model_loads_as_the_readme_says(

@@ -20,7 +20,7 @@ from bert_cli.errors import BertctlError, ResourceError
 
 app = typer.Typer(
     name="bertctl",
-    help="Pretrain, fine-tune, measure and ship encoders: BERT, RoBERTa, ELECTRA, DeBERTa, ModernBERT.",
+    help="Pretrain, fine-tune, score and use encoders such as BERT and ModernBERT.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -54,7 +54,7 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see the table in the README)."""
     try:
-        app(args=list(arguments), prog_name="bertctl")
+        app(args=list(arguments), prog_name="bertctl", obj=list(arguments))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BertctlError as error:

@@ -37,7 +37,10 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world and the runs.")] = Path("demo"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes another world.")] = 0,
 ) -> None:
-    """Pretrain, fine-tune, score and use a small encoder on generated text, in a few minutes."""
+    """Pretrain, fine-tune, score and use a small encoder, in minutes.
+
+    The texts are generated, and nothing is downloaded. Every command is shown before it runs.
+    """
     from bert_cli.toyworld import Sizes, bag_of_words_accuracy, sentiment_splits, write_world
 
     if out.exists() and not out.is_dir():

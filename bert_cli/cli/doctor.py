@@ -11,7 +11,10 @@ import typer
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check Python, packages, processor, GPUs, memory, disk, offline readiness and encoding; say what to mend."""
+    """Show what this machine offers and lacks, and how to mend it.
+
+    Looks at Python, packages, processor, GPUs, memory, disk, the hub's cache, data and text encoding.
+    """
     from dataclasses import asdict
 
     from bert_cli.cli.console import print_json, print_table, say

@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bert_cli.cli.console import print_json, print_table, say
-from bert_cli.errors import BertctlError, ErrorGroup, UsageError, raise_all
+from bert_cli.errors import BertctlError, ErrorGroup, UsageError, printable, raise_all
 
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
 
 app = typer.Typer(
-    help="Recipes: list, show, copy, validate, compare.",
+    help="List, show, copy, check and compare recipes.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped recipe (finetune/sst2, sst2) or a file.")]
+_WHICH = "A shipped recipe (finetune/sst2, sst2), a file or a run folder."
+Name = Annotated[str, typer.Argument(metavar="NAME|FILE|RUN", help=_WHICH)]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result.")]
+
+
+def _recipe_in(name: str) -> str:
+    """The recipe of a run folder, where `name` is one; every other name stays as it is."""
+    inside = Path(name) / "recipe.yaml"
+    try:
+        return str(inside) if inside.is_file() else name
+    except (OSError, ValueError):
+        return name
 
 
 @app.command("ls")
@@ -40,7 +50,7 @@ def ls(as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table([[row["name"], row["task"] or "-", row["summary"]] for row in rows], ["recipe", "task", "summary"])
+        print_table([[row["name"], row["summary"]] for row in rows], ["recipe", "summary"])
 
 
 def _summary(text: str) -> str:
@@ -60,6 +70,7 @@ def show(
     from bert_cli.recipe.load import dump_recipe, load_recipe, recipe_hash
     from bert_cli.recipe.yaml import parse_text
 
+    name = _recipe_in(name)
     if resolved:
         recipe = load_recipe(name).recipe
         if as_json:
@@ -72,7 +83,7 @@ def show(
     # Parsing also refuses control characters, so that the text may go to a terminal as it is.
     document = parse_text(text, name=file.name)
     if as_json:
-        raise_all(list(document.problems))
+        raise_all(document.problems)
         print_json({"name": file.name, "recipe": document.value})
     else:
         say(text.rstrip("\n"))
@@ -87,6 +98,7 @@ def cp(
     """Copy a recipe to a file of your own."""
     from bert_cli.recipe.files import find_recipe, read_text
 
+    name = _recipe_in(name)
     file = find_recipe(name, where=name)
     text = read_text(file.path, name=file.name)
     target = Path(dest)
@@ -111,24 +123,24 @@ def _not_written(target: Path, error: Exception) -> UsageError:
 
 @app.command("validate")
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recipe files, or names of shipped recipes.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE|RUN", help=_WHICH)],
     as_json: Json = False,
 ) -> None:
-    """Check recipes and report every mistake in them; exit code 2 where there is one."""
+    """Check recipes and report every mistake; exit code 2 if any."""
     from bert_cli.recipe.load import load_recipe
 
     mistakes: list[BertctlError] = []
     report: list[dict[str, Any]] = []
-    for file in files:
+    for name in names:
         found: list[BertctlError] = []
         try:
-            load_recipe(file)
+            load_recipe(_recipe_in(name))
         except BertctlError as error:
             found = list(error.errors) if isinstance(error, ErrorGroup) else [error]
         mistakes += found
-        report.append({"file": file, "ok": not found, "errors": [error.as_dict() for error in found]})
+        report.append({"file": name, "ok": not found, "errors": [error.as_dict() for error in found]})
         if not found and not as_json:
-            say(f"ok  {file}")
+            say(f"ok  {printable(name)}")
     if as_json:
         print_json(report)
         if mistakes:
@@ -137,18 +149,27 @@ def validate(
 
 
 @app.command("diff")
-def diff(a: Name, b: Name, as_json: Json = False) -> None:
-    """Compare two recipes with every key filled in; exit code 0 where they are equal, 1 where they differ."""
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help=_WHICH)],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two recipes; exit code 1 where they differ.
+
+    What a recipe leaves out counts with its default.
+    """
     from bert_cli.recipe.load import load_recipe
     from bert_cli.recipe.scalars import flow
 
-    left, right = _cells(load_recipe(a)), _cells(load_recipe(b))
+    left, right = (_cells(load_recipe(_recipe_in(name))) for name in (a, b))
     keys = [key for key in {**left, **right} if left.get(key, ()) != right.get(key, ())]
     if as_json:
         print_json([{"key": key, "a": left.get(key), "b": right.get(key)} for key in keys])
     elif keys:
         rows = [[key, *(flow(side[key]) if key in side else "-" for side in (left, right))] for key in keys]
         print_table(rows, ["key", a, b])
+    else:
+        say(f"{printable(a)} and {printable(b)} are equal")
     if keys:
         raise typer.Exit(1)
 

@@ -1,6 +1,6 @@
 """`bertctl task`: which datasets bertctl knows by name, and everything it assumes about one of them.
 
-`ls` gives one line a task; `show` gives what is needed to lay out local files for it: splits and file stems, columns,
+`ls` gives one line a task; `show` gives what is needed to lay out local files for it: splits and file names, columns,
 class names with ids, metrics. Both print JSON on request and import nothing heavy.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bert_cli.tasks.base import Task
 
 app = typer.Typer(
-    help="List and describe the tasks known by name.",
+    help="List and show the tasks known by name.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -25,28 +25,30 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("ls")
 def ls(as_json: AsJson = False) -> None:
-    """List every task: name, objective, language, primary metric and what it is."""
+    """List every task and what it is.
+
+    With --json also objective, language and metrics.
+    """
     from bert_cli.cli.console import print_json, print_table
     from bert_cli.tasks import all_tasks
 
     tasks = all_tasks().values()
     if as_json:
         print_json([overview(task) for task in tasks])
-        return
-    rows = [(task.name, task.objective, task.language or "any", task.primary, task.summary) for task in tasks]
-    print_table(rows, ("name", "objective", "language", "primary", "summary"))
+    else:
+        print_table([(task.name, task.summary) for task in tasks], ("task", "summary"))
 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A name of `bertctl task ls`.")],
+    name: Annotated[str, typer.Argument(metavar="TASK", help="A name of `bertctl task ls`.")],
     as_json: AsJson = False,
 ) -> None:
-    """Describe one task: splits, columns, labels, metrics, hub dataset, recipe and an example command."""
+    """Show one task: data, columns, labels, metrics and a command."""
     from bert_cli.cli.console import print_json
     from bert_cli.tasks import find_task
 
-    task = find_task(name, key="NAME")
+    task = find_task(name, key="TASK")
     if as_json:
         print_json(description(task))
     else:
@@ -54,7 +56,7 @@ def show(
 
 
 def overview(task: Task) -> dict[str, Any]:
-    """The line of `ls` as a JSON object."""
+    """The line of `ls` as a JSON object, with objective, language and metrics."""
     return {
         "name": task.name,
         "objective": task.objective,
@@ -79,13 +81,23 @@ def description(task: Task) -> dict[str, Any]:
         "hub": None
         if task.hub is None
         else {"path": task.hub.path, "config": task.hub.config, "splits": dict(task.hub.splits)},
-        "recipe": task.name,
+        "recipe": recipe_of(task),
         "example": example(task),
     }
 
 
+def recipe_of(task: Task) -> str | None:
+    """The shipped recipe that `--task` brings along, or None."""
+    from bert_cli.recipe.files import shipped_recipes
+
+    name = f"finetune/{task.name}"
+    return name if name in shipped_recipes() else None
+
+
 def example(task: Task) -> str:
-    """A command that trains the task; `DIR` stands for data that the hub does not have."""
+    """A command that trains the task; `DIR` and `FILE` stand for data that the hub does not have."""
+    if task.objective == "fill-mask":
+        return "bertctl pretrain --data FILE --model google-bert/bert-base-uncased"
     data = "" if task.hub is not None else " --data DIR"
     return f"bertctl finetune --task {task.name}{data}"
 
@@ -93,34 +105,42 @@ def example(task: Task) -> str:
 def _print_description(task: Task) -> None:
     from bert_cli.cli.console import print_table, say
 
+    print_table(_facts(task))
+    if not task.columns:
+        return
+    say("")
+    print_table(_splits(task), ("split", "on the hub", "file: one of these names"))
+    say("")
+    print_table(_columns(task), ("role", "column: the first of these that is there"))
+    say("")
+    _print_labels(task)
+
+
+def _facts(task: Task) -> list[tuple[str, str]]:
+    selects = {task.primary: " (selects the best model)"}
     hub = "none" if task.hub is None else ":".join(filter(None, [task.hub.path, task.hub.config]))
     facts = [
-        ("name", task.name),
+        ("task", task.name),
         ("summary", task.summary),
         ("objective", task.objective),
         ("language", task.language or "any"),
-        ("metrics", ", ".join(f"{name} (primary)" if name == task.primary else name for name in task.metrics)),
-        ("hub", hub),
-        ("recipe", task.name),
+        ("metrics", ", ".join(name + selects.get(name, "") for name in task.metrics)),
+        ("on the hub", hub),
+        ("local folder", ", ".join(task.folders)),
+        ("recipe", recipe_of(task) or ""),
         ("example", example(task)),
     ]
-    if task.folders:
-        facts.insert(-2, ("folders", ", ".join(task.folders)))
-    print_table(facts)
-    say("\nsplits (local file stems; hub split)")
-    hub_splits = {} if task.hub is None else task.hub.splits
-    print_table(
-        [(split, ", ".join(stems), hub_splits.get(split, "-")) for split, stems in task.splits.items()], indent="  "
-    )
-    say("\ncolumns (the first that the data have)")
-    print_table(
-        [
-            (role + (" (optional)" if role in task.optional else ""), ", ".join(task.columns[role]))
-            for role in task.columns
-        ],
-        indent="  ",
-    )
-    _print_labels(task)
+    return [(name, value) for name, value in facts if value]
+
+
+def _splits(task: Task) -> list[tuple[str, str, str]]:
+    on_hub = {} if task.hub is None else task.hub.splits
+    return [(split, on_hub.get(split, "-"), ", ".join(stems)) for split, stems in task.splits.items()]
+
+
+def _columns(task: Task) -> list[tuple[str, str]]:
+    optional = {role: " (optional)" for role in task.optional}
+    return [(role + optional.get(role, ""), ", ".join(names)) for role, names in task.columns.items()]
 
 
 def _print_labels(task: Task) -> None:
@@ -128,13 +148,12 @@ def _print_labels(task: Task) -> None:
 
     if task.score_range is not None:
         low, high = task.score_range
-        say(f"\nscores from {low:g} to {high:g}")
+        say(f"scores from {low:g} to {high:g}")
     elif task.objective == "text-regression":
-        say("\nscores: any numbers")
+        say("scores: any numbers")
     elif task.labels is None:
-        say("\nlabels: those of the training split, or data.labels")
+        say("labels: those of the training split, or data.labels")
     else:
-        say(f"\nlabels ({len(task.labels)}; the data may hold ids or names)")
         spellings: dict[str, list[str]] = {}
         for other, label in task.label_aliases.items():
             spellings.setdefault(label, []).append(other)
@@ -142,4 +161,4 @@ def _print_labels(task: Task) -> None:
             (i, label + (f" (also {', '.join(spellings[label])})" if label in spellings else ""))
             for i, label in enumerate(task.labels)
         ]
-        print_table(rows, indent="  ")
+        print_table(rows, ("id", "label; the data may hold either"))

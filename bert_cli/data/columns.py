@@ -6,11 +6,11 @@ Rows are read once into plain lists; a role that a task may do without is simply
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bert_cli.data.source import Source
-from bert_cli.errors import DataError, UsageError, closest, listing
+from bert_cli.errors import DataError, UsageError, closest, listing, raise_all
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
@@ -19,12 +19,13 @@ TEXT_ROLES = ("text", "text_pair")
 
 @dataclass(frozen=True)
 class Columns:
-    """Cells of one split by role, the column behind each role, and the line of each row."""
+    """Cells of one split by role, the column behind each role, the line of each row, and all columns there are."""
 
     origin: str
     names: dict[str, str]
     cells: dict[str, list[object]]
     lines: list[int]
+    header: tuple[str, ...] = ()
 
 
 def read_columns(task: Task, data: DataSection, source: Source, *, require_label: bool = True) -> Columns:
@@ -32,33 +33,27 @@ def read_columns(task: Task, data: DataSection, source: Source, *, require_label
 
     Raises:
         UsageError: `data.columns` names a role that the task lacks (U063).
-        DataError: a column is missing (D040), a text is not a string (D042), and what reading raises.
+        DataError: columns are missing (D040), a text is not a string (D042), and what reading raises.
     """
-    for role in data.columns:
-        if role not in task.columns:
-            raise UsageError(
-                "U063",
-                f"the task '{task.name}' has no role '{role}'",
-                key=f"data.columns.{role}",
-                found=role,
-                allowed=list(task.columns),
-                help=f"data.columns.{next(iter(task.columns), 'text')}=COLUMN",
-            )
+    _check_roles(task, data)
     names: dict[str, str] | None = None
+    header: tuple[str, ...] = ()
     cells: dict[str, list[object]] = {}
     lines: list[int] = []
     for record in source.records(data):
         values = record.values
         if names is None:
             may_lack = task.optional | (set() if require_label else {"label"})
-            names = _roles(task, data, list(values), may_lack=may_lack, where=f"{source.origin}:{record.line}")
+            header = tuple(values)
+            names = _roles(task, data, header, may_lack=may_lack, where=source.header(record.line))
             cells = {role: [] for role in names}
         for role, column in names.items():
             if column not in values:
-                raise _missing_column(role, (column,), list(values), f"{source.origin}:{record.line}")
+                absent = {role: (column,) for role, column in names.items() if column not in values}
+                _refuse_missing(absent, tuple(values), where=source.header(record.line))
             cells[role].append(values[column])
         lines.append(record.line)
-    columns = Columns(source.origin, names or {}, cells, lines)
+    columns = Columns(source.origin, names or {}, cells, lines, header)
     _check_texts(columns)
     if task.prepare is not None:
         columns = _prepared(task, columns)
@@ -87,10 +82,25 @@ def check_agreement(first: Columns, other: Columns) -> None:
         )
 
 
+def _check_roles(task: Task, data: DataSection) -> None:
+    for role, column in data.columns.items():
+        if role not in task.columns:
+            meant = closest(role, task.columns) or next(iter(task.columns), "text")
+            raise UsageError(
+                "U063",
+                f"the task '{task.name}' has no role '{role}'",
+                key=f"data.columns.{role}",
+                found=role,
+                allowed=list(task.columns),
+                help=f"data.columns.{meant}={column}",
+            )
+
+
 def _roles(
     task: Task, data: DataSection, found: Sequence[str], *, may_lack: frozenset[str], where: str
 ) -> dict[str, str]:
     names: dict[str, str] = {}
+    missing: dict[str, Sequence[str]] = {}
     for role, aliases in task.columns.items():
         chosen = data.columns.get(role)
         wanted = (chosen,) if chosen is not None else tuple(aliases)
@@ -98,21 +108,30 @@ def _roles(
         if column is not None:
             names[role] = column
         elif role not in may_lack or (chosen is not None and role in TEXT_ROLES):
-            raise _missing_column(role, wanted, found, where)
+            missing[role] = wanted
+    _refuse_missing(missing, found, where=where)
     return names
 
 
-def _missing_column(role: str, wanted: Sequence[str], found: Sequence[str], where: str) -> DataError:
-    meant = next(filter(None, (closest(name, found) for name in wanted)), None)
-    return DataError(
-        "D040",
-        f"there is no column for '{role}': {listing(wanted)}",
-        where=where,
-        key=f"data.columns.{role}",
-        found=f"the columns {listing(found)}",
-        allowed=f"{listing(wanted)}" + (f" (did you mean '{meant}'?)" if meant else ""),
-        help=f"data.columns.{role}={meant or 'COLUMN'}",
-    )
+def _refuse_missing(missing: Mapping[str, Sequence[str]], found: Sequence[str], *, where: str) -> None:
+    """Raise D040 for each role of `missing`, all at once; its values are the names that were looked for."""
+    errors = []
+    for role, wanted in missing.items():
+        meant = next(filter(None, (closest(name, found) for name in wanted)), None)
+        # The nearest column is named here, because an error by itself compares one name only.
+        hint = f" (did you mean '{meant}'?)" if meant else ""
+        errors.append(
+            DataError(
+                "D040",
+                f"there is no column for '{role}'",
+                where=where,
+                key=f"data.columns.{role}",
+                found=wanted[0] if len(wanted) == 1 else f"none of {listing(wanted, 8)}",
+                allowed=list(found) if len(wanted) == 1 else f"{listing(found)}{hint}",
+                help=f"data.columns.{role}={meant or 'COLUMN'}",
+            )
+        )
+    raise_all(errors)
 
 
 def _check_texts(columns: Columns) -> None:
@@ -135,4 +154,4 @@ def _prepared(task: Task, columns: Columns) -> Columns:
     roles = list(columns.cells)
     rows = [task.prepare(dict(zip(roles, cells, strict=True))) for cells in zip(*columns.cells.values(), strict=True)]
     kept = list(rows[0]) if rows else roles
-    return Columns(columns.origin, columns.names, {role: [row[role] for row in rows] for role in kept}, columns.lines)
+    return replace(columns, cells={role: [row[role] for row in rows] for role in kept})

@@ -19,7 +19,7 @@ from bert_cli.data.holdout import holdout
 from bert_cli.data.source import Source
 from bert_cli.data.targets import TargetReader, Targets
 from bert_cli.errors import DataError, UsageError, listing
-from bert_cli.recipe.schema import DataSection
+from bert_cli.recipe.schema import AUTO_SHARE, DataSection
 from bert_cli.tasks.base import Task
 
 
@@ -33,6 +33,7 @@ class Split:
         targets: `[n]` int64 class ids, `[n, C]` float32 multi-hot, `[n]` float32 scores; None without labels.
         lines: `[n]` int64, where each row begins in `origin`.
         origin: the file inside the given folder, or the split on the hub.
+        held_out: share of `origin` that these rows are, where they were held out of it for validation.
         unlabelled: why there are no targets, as a sentence; None where there are.
     """
 
@@ -43,6 +44,7 @@ class Split:
     lines: npt.NDArray[np.int64]
     origin: str
     unlabelled: str | None = None
+    held_out: float | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -66,11 +68,18 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Splits by name, class names in the order of their ids (None where there are no classes), column of each role."""
+    """Splits by name, with what was found out about all of them.
+
+    Attributes:
+        labels: class names in the order of their ids; None where there are no classes.
+        columns: the column of each role.
+        doubts: sentences for the user about data that can be read but are probably not what was meant.
+    """
 
     splits: dict[str, Split]
     labels: tuple[str, ...] | None
     columns: dict[str, str]
+    doubts: tuple[str, ...] = ()
 
 
 def load_examples(
@@ -121,7 +130,8 @@ def load_examples(
         if reader.has_labels and split.targets is None and name in require_labels:
             raise no_labels(split)
     first = next(iter(tables.values()), None)
-    return Examples(loaded, reader.names, first.names if first else {})
+    doubts = (reader.doubt,) if reader.doubt else ()
+    return Examples(loaded, reader.names, first.names if first else {}, doubts)
 
 
 def no_labels(split: Split) -> DataError:
@@ -144,17 +154,15 @@ def _wanted(
     validation: str | None = None
     if data.validation == "auto":
         validation = "validation" if "validation" in sources else None
-    elif not data.validation.endswith("%"):
-        validation = next(
-            (name for name, source in sources.items() if data.validation in (name, source.stem)), data.validation
-        )
+    elif (named := data.validation_split) is not None:
+        validation = next((name for name, source in sources.items() if named in (name, source.stem)), named)
     if validation is not None and validation.startswith("test"):
         raise UsageError(
             "U064",
             "the test split never selects a model",
             key="data.validation",
             found=data.validation,
-            allowed="auto, a share of train as '10%', or another split",
+            allowed="auto, a share of train as '10%' or 0.1, or another split",
             help="data.validation=10%",
         )
     if splits is not None:
@@ -190,7 +198,7 @@ def _split(name: str, table: Columns, reader: TargetReader) -> Split:
 
 
 def _hold_out(train: Split, data: DataSection, seed: int) -> tuple[Split, Split]:
-    share = 0.1 if data.validation == "auto" else float(data.validation[:-1]) / 100
+    share = data.validation_share or AUTO_SHARE
     if len(train) < 2:
         raise DataError(
             "D047",
@@ -203,4 +211,4 @@ def _hold_out(train: Split, data: DataSection, seed: int) -> tuple[Split, Split]
         )
     targets = np.zeros(len(train), dtype=np.float32) if train.targets is None else train.targets
     stay, held = holdout(targets, share, seed=seed)
-    return train.take(stay), train.take(held, name="validation")
+    return train.take(stay), replace(train.take(held, name="validation"), held_out=share)

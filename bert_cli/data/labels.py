@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from bert_cli.errors import DataError, listing
 
+# With fewer rows, a class in nearly every one may be all that somebody has.
+FEW_ROWS, MANY_ROWS = 10, 50
+
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -109,6 +112,7 @@ def infer_labels(values: Sequence[object], lines: Sequence[int], *, origin: str)
             "D035",
             "the labels are fractions, which name no classes",
             where=f"{origin}:{seen[0][1]}",
+            key="data.columns.label",
             found=seen[0][0],
             allowed="names, or whole numbers",
             help="--task text-regression learns scores",
@@ -125,6 +129,37 @@ def infer_labels(values: Sequence[object], lines: Sequence[int], *, origin: str)
             help="name the classes, as data.labels=[negative,positive], or check data.columns.label",
         )
     return LabelSet(tuple(names))
+
+
+def doubtful_classes(labels: LabelSet, rows: int, *, origin: str, column: str, columns: Sequence[str]) -> str | None:
+    """A sentence about a label column whose values hardly recur, as those of texts and ids do; None for any other.
+
+    Args:
+        labels: the classes that the column was found to have.
+        rows: how many rows they come from.
+        columns: every column of the file.
+
+    Raises:
+        DataError: each of many rows is a class of its own (D049).
+    """
+    count = len(labels.names)
+    hardly_recurs = count >= rows or (rows > MANY_ROWS and 2 * count > rows)
+    if rows < FEW_ROWS or not hardly_recurs:
+        return None
+    help = "data.columns.label=COLUMN"
+    if all(_NUMBER.fullmatch(name) for name in labels.names):
+        help = f"--task text-regression learns numbers; {help} takes another column"
+    if count < rows or rows <= MANY_ROWS:
+        return f"the column '{column}' of {origin} has {count} classes in {rows} rows; if it is not the label: {help}"
+    raise DataError(
+        "D049",
+        f"every row of {origin} is a class of its own",
+        where=origin,
+        key="data.columns.label",
+        found=f"{count} classes in {rows} rows of the column '{column}'",
+        allowed=f"a column whose values recur; the file has {listing(columns)}",
+        help=help,
+    )
 
 
 def class_ids(values: Sequence[object], lines: Sequence[int], labels: LabelSet, *, origin: str) -> list[int]:

@@ -54,6 +54,14 @@ class Source:
         known = format_of(self.path.name)
         return known[0] if known else self.path.stem
 
+    def header(self, line: int) -> str:
+        """Where the row at `line` has its columns from: the first line of CSV and TSV, the row itself in JSON."""
+        known = format_of(self.path.name) if self.path is not None else None
+        kind = known[1].removesuffix(".gz") if known else ""
+        if kind in ("csv", "tsv"):
+            line = 1
+        return self.origin if kind in ("", "parquet", "txt") else f"{self.origin}:{line}"
+
     def records(self, data: DataSection) -> Iterator[Record]:
         """The split's rows, at most `data.limit`; errors as in `iter_records` and `HubSplit.records`."""
         if self.path is not None:
@@ -132,8 +140,8 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
         if known and path.is_file():
             by_stem.setdefault(known[0].lower(), []).append(path)
     wanted = {split: _tiers(task, split) for split in task.splits}
-    if data.validation != "auto" and not data.validation.endswith("%") and data.validation not in wanted:
-        wanted[data.validation] = ((data.validation,),)
+    if data.validation_split is not None and data.validation_split not in wanted:
+        wanted[data.validation_split] = ((data.validation_split,),)
     sources: dict[str, Source] = {}
     for split, tiers in wanted.items():
         files = next(
@@ -204,8 +212,8 @@ def _task_hub(task: Task, data: DataSection, *, offline: bool) -> dict[str, Sour
         require_cached(task.hub.path)
     hub = HubSplit(task.hub.path, task.hub.config, "", offline=offline)
     names = dict.fromkeys(split for split in task.splits if not task.hub.splits or split in task.hub.splits)
-    if data.validation != "auto" and not data.validation.endswith("%"):
-        names[data.validation] = None
+    if data.validation_split is not None:
+        names[data.validation_split] = None
     return {split: Source(split, hub=replace(hub, split=task.hub.splits.get(split, split))) for split in names}
 
 

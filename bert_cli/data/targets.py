@@ -17,6 +17,7 @@ from bert_cli.data.columns import Columns
 from bert_cli.data.labels import (
     LabelSet,
     class_ids,
+    doubtful_classes,
     encode_classes,
     encode_multi_hot,
     infer_labels,
@@ -38,6 +39,7 @@ class TargetReader:
     """Encodes label cells of one task.
 
     `learn` comes before `encode`. `names` are the classes that targets count, those of the model where it has some.
+    `doubt` is what a user should hear about classes read from the data, or None.
     """
 
     def __init__(self, task: Task, data: DataSection, model_labels: tuple[str, ...] | None) -> None:
@@ -49,6 +51,7 @@ class TargetReader:
         given = data.labels if data.labels != "auto" else task.labels
         self.source_set = LabelSet(given, task.label_aliases) if given else None
         self.model_set = LabelSet(model_labels, task.label_aliases) if model_labels else None
+        self.doubt: str | None = None
 
     @property
     def needs_training_split(self) -> bool:
@@ -65,7 +68,8 @@ class TargetReader:
         """Settle the classes from the training split where nothing else names them.
 
         Raises:
-            DataError: no labelled training split was read (D048), and what `infer_labels` raises.
+            DataError: no labelled training split was read (D048), each of many rows is a class of its own (D049), and
+                what `infer_labels` raises.
         """
         if not self.needs_training_split or not any("label" in table.cells for table in tables.values()):
             return
@@ -87,6 +91,13 @@ class TargetReader:
             cells, lines = [value for value, _ in flat], [line for _, line in flat]
         if not all(whole_number(cell) == -1 for cell in cells):
             self.source_set = infer_labels(cells, lines, origin=table.origin)
+            self.doubt = doubtful_classes(
+                self.source_set,
+                len(table.lines),
+                origin=table.origin,
+                column=table.names.get("label", "label"),
+                columns=table.header,
+            )
 
     def encode(self, split: str, table: Columns) -> tuple[Targets | None, str | None]:
         """Targets of one split, or None with the reason why there are none."""

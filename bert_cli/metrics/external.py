@@ -8,7 +8,8 @@ first load.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli.errors import HubError, UsageError, printable
-from bert_cli.metrics.names import EXTERNAL_PREFIX
+from bert_cli.metrics.names import EXTERNAL_PREFIX, is_external
 from bert_cli.metrics.scores import Array
 
 External = Callable[[Array, Array], dict[str, float]]
@@ -58,14 +59,7 @@ def parse_spec(spec: str, *, allow_code: bool) -> Spec:
     elif pinned:
         found = Spec(name, commit=commit)
     elif _NAME.fullmatch(name if at else text):
-        raise UsageError(
-            "M008",
-            "a metric of the hub needs a pinned commit, because its code is run",
-            key="eval.metrics",
-            found=spec,
-            allowed=_FORMS,
-            help=f"look up the commit in the repository and write evaluate:{name if at else text}@<commit>",
-        )
+        raise _not_pinned(spec, text, name if at else text)
     else:
         raise UsageError(
             "M006", "this is not a metric of the evaluate library", key="eval.metrics", found=spec, allowed=_FORMS
@@ -114,19 +108,45 @@ def load_external(spec: str, *, allow_code: bool, config: str | None = None) -> 
     return run
 
 
+def short_names(scores: Iterable[str]) -> dict[str, str]:
+    """What tables call each score: of `evaluate:NAME/KEY` the KEY alone, where no other score ends in it."""
+    ends = {score: score.rpartition("/")[2] if is_external(score) else score for score in scores}
+    counts = Counter(ends.values())
+    return {score: end if counts[end] == 1 else score for score, end in ends.items()}
+
+
+def _not_pinned(spec: str, text: str, name: str) -> UsageError:
+    """The error for what may be a hub name without its commit, or a folder that is not where it was looked for."""
+    message = "a metric of the hub needs a pinned commit, because its code is run"
+    where = None
+    help = f"look up the commit in the repository and write evaluate:{name}@<commit>"
+    if "/" in text and "@" not in text:
+        message = f"'{text}' is no folder here, and a metric of the hub needs a pinned commit"
+        where = str(Path(text).absolute())
+        help = f"give the folder's absolute path, or the one from {Path.cwd()}"
+    meant = _folder_near(text)
+    if meant is not None:
+        help = f"evaluate:./{meant.as_posix()} is the metric in that folder"
+    return UsageError("M008", message, where=where, key="eval.metrics", found=spec, allowed=_FORMS, help=help)
+
+
+def _folder_near(text: str) -> Path | None:
+    """The metric's folder that a bare name or the name of a script means, if it is here."""
+    path = Path(text.removesuffix(".py"))
+    return next((folder for folder in (path, path.parent) if _script(folder, folder.name or ".").is_file()), None)
+
+
 def _folder_spec(spec: str, text: str) -> Spec:
     folder = Path(text).expanduser().resolve()
     script = _script(folder, folder.name)
-    if not script.is_file():
-        raise UsageError(
-            "M006",
-            f"there is no metric script {script.name} in that folder",
-            key="eval.metrics",
-            found=spec,
-            allowed=_FORMS,
-            help=f"put the metric into {folder.name}/{script.name}",
-        )
-    return Spec(folder.name, folder=folder)
+    if script.is_file():
+        return Spec(folder.name, folder=folder)
+    message = f"there is no metric script {script.name} in that folder"
+    help = f"put the metric into {folder.name}/{script.name}"
+    if not folder.is_dir():
+        message = f"there is no folder '{text}'"
+        help = f"give the folder's absolute path, or the one from {Path.cwd()}"
+    raise UsageError("M006", message, where=str(folder), key="eval.metrics", found=spec, allowed=_FORMS, help=help)
 
 
 def _script(folder: Path, name: str) -> Path:

@@ -13,8 +13,22 @@ import numpy as np
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
-from bert_cli.metrics.names import FORWARD, MULTI, check_metrics, is_external
+from bert_cli.metrics.names import FORWARD, MASKED, MULTI, check_metrics, is_external, metrics_for
 from bert_cli.metrics.scores import Array, Predictions, checked_references, compute
+
+
+def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
+    """The names of all scores that a split gets where these metrics are asked for, in their order.
+
+    Of a metric of the evaluate library only the beginning is known, `evaluate:NAME/`: it names its scores itself.
+    """
+    if objective == MASKED:
+        return metrics_for(MASKED)
+    asked = [name for name in dict.fromkeys(names) if name not in FORWARD]
+    return (
+        "loss",
+        *(f"evaluate:{parse_spec(name, allow_code=True).name}/" if is_external(name) else name for name in asked),
+    )
 
 
 class Scorer:

@@ -29,7 +29,12 @@ Kind = Literal["default", "shipped", "extends", "file", "override", "flag"]
 KeyPath = tuple[str, ...]
 
 # Flags whose name is not the last part of their key.
-_FLAGS = {"model.name": "--model", "data.source": "--data"}
+_FLAGS = {
+    "model.name": "--model",
+    "data.source": "--data",
+    "dist.device": "--gpus or --cpus",
+    "dist.processes": "--gpus or --cpus",
+}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,38 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from bert_cli.recipe.scalars import flow
+
+AUTO_SHARE = 0.1
+"""Share of the training split that serves for validation where nothing else does."""
+
+_VALIDATION = "auto, a share of train as '10%' or 0.1, or the name of a split"
+
+
+def _share_as_text(value: object) -> object:
+    """A number between 0 and 1 as a percentage, so that 0.3 and '30%' are one recipe."""
+    if isinstance(value, float) and 0.0 < value < 1.0:
+        return f"{100 * value:.12g}%"
+    if not isinstance(value, str):
+        raise ValueError(_VALIDATION)
+    return value
+
+
+def _no_bare_word(value: object) -> object:
+    """Refuse one word where a list is wanted, showing the list that it would be."""
+    if isinstance(value, str):
+        raise ValueError(f"a list, as {flow([part.strip() for part in value.split(',')])}")
+    return value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_no_bare_word)]
+Validation = Annotated[
+    str,
+    BeforeValidator(_share_as_text),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}]}),
+]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -61,15 +91,17 @@ class DataSection(Section):
         None, description="Folder or file, or hub:OWNER/NAME[:CONFIG]; default: the task's own on the hub."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="Column of each role: text, text_pair, label. Default: the task's names."
+        default_factory=dict,
+        description="Column of each role: text, text_pair, label (of several labels too). Default: the task's names.",
     )
     labels: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="Class names in the order of their ids; auto: the task's, else those of the training split."
     )
     label_separator: str = Field(",", min_length=1, description="Between the labels of a multi-label CSV or TSV cell.")
-    validation: str = Field(
+    validation: Validation = Field(
         "auto",
-        description="auto (the validation split, else 10%), a stratified share of train as '10%', or a split's name.",
+        description="auto (the validation split, else 10%), a stratified share of train as '10%' or 0.1, or a split's "
+        "name.",
     )
     max_length: Annotated[int, Field(ge=4)] = Field(
         128, description="Longest sequence, tokens, the special ones included."
@@ -97,9 +129,9 @@ class DataSection(Section):
             except ValueError:
                 share = -1.0
             if not 0.0 < share < 100.0:
-                raise ValueError("a share lies between 0% and 100%, as '10%'")
+                raise ValueError(f"{_VALIDATION}; a share lies between 0% and 100%")
         if value == "test":
-            raise ValueError("the test split never selects a model; name another split or a share")
+            raise ValueError(f"{_VALIDATION}; the test split never selects a model")
         return value
 
     @field_validator("encoding")
@@ -110,6 +142,16 @@ class DataSection(Section):
         except LookupError as error:
             raise ValueError(f"Python knows no text encoding '{value}'") from error
         return value
+
+    @property
+    def validation_share(self) -> float | None:
+        """The share of train that `validation` asks for; None where it is auto or names a split."""
+        return float(self.validation[:-1]) / 100 if self.validation.endswith("%") else None
+
+    @property
+    def validation_split(self) -> str | None:
+        """The split that `validation` names; None where it is auto or a share."""
+        return None if self.validation == "auto" or self.validation.endswith("%") else self.validation
 
 
 class TrainSection(Section):
@@ -133,7 +175,7 @@ class TrainSection(Section):
         "linear", description="After warm-up: to zero linearly or as a cosine, constant, or constant then down (wsd)."
     )
     warmup: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="Warm-up: a share of all steps below 1, else a number of steps."
+        0.1, description="Warm-up: a share of all steps below 1, else a whole number of steps."
     )
     decay_share: Fraction = Field(0.2, description="Share of all steps in which wsd goes down.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="Decoupled decay; not for biases and norms.")
@@ -160,13 +202,20 @@ class TrainSection(Section):
     )
     mask_rate: Annotated[float, Field(gt=0, lt=1)] = Field(0.15, description="Share of tokens masked in pretraining.")
 
+    @field_validator("warmup")
+    @classmethod
+    def _steps_are_whole(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("a share of all steps below 1, or a whole number of steps")
+        return value
+
 
 class EvalSection(Section):
     """When the model is scored and what counts as best."""
 
     every: Annotated[float, Field(gt=0)] = Field(1.0, description="Score every so many epochs; fractions are allowed.")
     metric: str | None = Field(None, description="Metric that selects the best model; default: the task's primary one.")
-    metrics: tuple[str, ...] = Field(
+    metrics: Words = Field(
         (), description="Metrics beside the task's own; 'evaluate:NAME@COMMIT' or 'evaluate:FOLDER' too."
     )
     allow_code: bool = Field(False, description="Consent to run the code of the evaluate: metrics named above.")
@@ -190,18 +239,25 @@ class RunSection(Section):
     resume: str = Field(
         "never", description="never, auto (newest verified checkpoint of the run folder) or a checkpoint's path."
     )
-    trackers: tuple[str, ...] = Field(
+    trackers: Words = Field(
         (), description="Beside metrics.jsonl: tensorboard, wandb, mlflow and others that accelerate knows."
     )
     log_every: Annotated[int, Field(ge=1)] = Field(10, description="Steps between training records.")
 
 
 class DistSection(Section):
-    """Which devices."""
+    """Which devices, and how many processes."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to compute; auto: a GPU where there is one."
     )
+    processes: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="Ranks on this machine, one a GPU; the batch is dealt to them and stays the same."
+    )
+    timeout: Annotated[float, Field(gt=0)] = Field(
+        600.0, description="Seconds after which a rank that does not answer the others counts as lost."
+    )
+    strategy: Literal["ddp"] = Field("ddp", description="How ranks share the work; ddp: each holds the whole model.")
 
 
 class Recipe(Section):

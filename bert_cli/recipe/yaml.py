@@ -7,6 +7,7 @@ on import; size, depth and the number of values are capped, so that the worst te
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from bert_cli.errors import BertctlError, UsageError, raise_all
+from bert_cli.errors import UsageError, raise_all
 from bert_cli.recipe.files import read_text
 from bert_cli.recipe.scalars import Value, plain, unsafe_text
 
@@ -118,7 +119,7 @@ class _Reader:
         self.next()
         event = self.next()
         if isinstance(event, StreamEndEvent):
-            return None if self.inline else {}
+            return None
         assert isinstance(event, DocumentStartEvent)
         if event.version is not None and str(event.version) not in ("1.2", "(1, 2)"):
             raise self.error("R007", "recipes are YAML 1.2", event, found="%YAML", help="remove the %YAML line")
@@ -135,7 +136,7 @@ class _Reader:
         if not isinstance(last, StreamEndEvent):
             raise self.error("R011", "a recipe is one document", last, found="---", help="one file per recipe")
         self.end = end
-        return value if self.inline or value is not None else {}
+        return value
 
     def node(self, event: Any, path: str, depth: int) -> Value:
         if depth > MAX_DEPTH:
@@ -252,11 +253,14 @@ def parse_text(text: str, *, name: str) -> Document:
     """The recipe in `text`; mistakes that do not stop the reading are in `problems`.
 
     Raises:
-        UsageError: syntax (R005), alias (R008), depth (R010), several documents (R011), no mapping (R012).
+        UsageError: syntax (R005), alias (R008), depth (R010), two documents (R011), no mapping (R012), no key (R016).
     """
     reader = _Reader(text, name, inline=False)
     value = reader.document("")
-    return Document(value, reader.places, reader.texts, tuple(reader.problems))
+    if not value and not reader.problems:
+        allowed, help = "at least one key, as task: sst2", f"bertctl recipe cp sst2 {shlex.quote(name)} --force"
+        raise UsageError("R016", "the recipe is empty", where=name, found="no key", allowed=allowed, help=help)
+    return Document(value or {}, reader.places, reader.texts, tuple(reader.problems))
 
 
 def parse_value(text: str, *, name: str, key: str) -> Document:
@@ -291,7 +295,6 @@ def read_document(path: Path, *, name: str | None = None) -> Document:
 def read_yaml(path: Path, *, name: str | None = None) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
     """The values of a recipe file and the line and column of every dotted key; all mistakes are raised together."""
     document = read_document(path, name=name)
-    problems: list[BertctlError] = list(document.problems)
-    raise_all(problems)
+    raise_all(document.problems)
     assert isinstance(document.value, dict)
     return document.value, document.places

@@ -16,10 +16,10 @@ from bert_cli.data.store import open_or_write, write_split
 from bert_cli.env import cache_dir
 from bert_cli.errors import DataError, ModelError
 from bert_cli.files import digest
-from bert_cli.models.locate import locate
-from bert_cli.recipe.schema import Recipe
+from bert_cli.models.locate import Located, locate
+from bert_cli.recipe.schema import AUTO_SHARE, Recipe
 from bert_cli.run.find import corpus_of, require_task
-from bert_cli.run.prepare import Note, Prepared, store_key
+from bert_cli.run.prepare import Note, Prepared, software, store_key
 
 
 def prepare_corpus(
@@ -35,6 +35,8 @@ def prepare_corpus(
         located = locate(
             recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline
         )
+        if not _has_head(located):
+            note("the MLM head is new: this model has none for masked words")
     fingerprints = {file.name: digest(file) for file in files}
     with ExitStack() as stack:
         if recipe.model.tokenizer is not None:
@@ -62,6 +64,16 @@ def prepare_corpus(
     return Prepared(recipe, task, located, tokenizer, store, None)
 
 
+def _has_head(located: Located) -> bool:
+    """Whether the checkpoint says that it holds a head for masked language modelling.
+
+    ELECTRA's own pretraining head is that of its discriminator.
+    """
+    kinds = ("ForMaskedLM", "ForPreTraining")
+    names = [str(name) for name in located.config.get("architectures") or ()]
+    return any(name.endswith(kinds) and name != "ElectraForPreTraining" for name in names)
+
+
 def _write_corpus(
     folder: Path, recipe: Recipe, files: list[Path], tokenizer: Any, fingerprints: Mapping[str, str], *, note: Note
 ) -> dict[str, Any]:
@@ -82,13 +94,14 @@ def _write_corpus(
             allowed="documents with blank lines between them",
             help="put a blank line between the documents",
         )
-    share = 0.1 if recipe.data.validation == "auto" else float(recipe.data.validation.rstrip("%")) / 100
+    share = recipe.data.validation_share or AUTO_SHARE
     train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, seed=recipe.train.seed)
+    origin = files[0].name if len(files) == 1 else f"{len(files)} files"
     for name, rows in (("train", train), ("validation", held)):
         chunks = encode_blocks(tokenizer, [documents[row] for row in rows], max_length=recipe.data.max_length)
-        write_split(
-            folder / f"{name}.arrow", chunks, {"origin": files[0].name, "empty_texts": 0, "documents": len(rows)}
-        )
+        held_out = share if name == "validation" else None
+        facts = {"origin": origin, "empty_texts": 0, "documents": len(rows), "held_out": held_out}
+        write_split(folder / f"{name}.arrow", chunks, facts)
     return {"labels": None, "columns": {}, "fingerprints": dict(fingerprints)}
 
 
@@ -102,6 +115,8 @@ def _trained_tokenizer(
         "fingerprints": dict(fingerprints),
         "tokenizer": recipe.tokenizer.model_dump(),
         "encoding": recipe.data.encoding,
+        "max_length": recipe.data.max_length,
+        "software": software(),
     }
     name = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:32]
     folder = home / "tokenizers" / name

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bert_cli import __version__
 from bert_cli.data.store import Store, open_or_write, write_split
@@ -24,7 +24,11 @@ from bert_cli.recipe.schema import Recipe
 from bert_cli.run.find import model_of, require_task
 from bert_cli.tasks import Task
 
-STORE_VERSION = 1
+if TYPE_CHECKING:
+    from bert_cli.data.examples import Split
+    from bert_cli.data.source import Source
+
+STORE_VERSION = 2
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 Note = Callable[[str], None]
@@ -64,6 +68,19 @@ def tokenizer_digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(f"{file.name} {digest(file)}" for file in files).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What to read: splits, those of them that need labels, and class names of a trained model (None: the data's)."""
+
+    splits: tuple[str, ...]
+    labelled: tuple[str, ...]
+    model_labels: tuple[str, ...] | None
+
+    def as_key(self) -> dict[str, Any]:
+        """Its part in the name of a store."""
+        return {"splits": self.splits, "labels": self.model_labels, "needed": self.labelled}
+
+
 def prepare_sequence(
     recipe: Recipe,
     *,
@@ -84,7 +101,6 @@ def prepare_sequence(
         require_labels: splits that must have labels; None means all that are read.
         keep: leave the tokens in the cache for the next run.
     """
-    from bert_cli.data.examples import load_examples
     from bert_cli.data.source import find_sources
 
     task = require_task(recipe)
@@ -96,57 +112,71 @@ def prepare_sequence(
     if model_labels is None and not recipe.model.reset_head:
         model_labels = _head_of(located, task, recipe)
     if splits is None:
-        more = sorted(name for name in sources if name.startswith("validation_"))
-        splits = ("train", "validation", *more)
-    if require_labels is None:
-        require_labels = splits
-    # Held-out rows and label names come from the training split, so it counts even where another one is read.
-    used = {name: source for name, source in sources.items() if name in splits or name == "train"}
-    fingerprints = {name: used[name].fingerprint() for name in sorted(used)}
-    key = store_key(
-        recipe,
-        task,
-        tokenizer_folder,
-        fingerprints,
-        {"splits": splits, "labels": model_labels, "needed": require_labels},
-    )
+        splits = _training_splits(sources)
+    wanted = _Wanted(splits, splits if require_labels is None else require_labels, model_labels)
+    fingerprints = _fingerprints(sources, splits)
+    key = store_key(recipe, task, tokenizer_folder, fingerprints, wanted.as_key())
 
     from bert_cli.models.build import load_tokenizer
 
     tokenizer = load_tokenizer(tokenizer_folder)
 
     def write(folder: Path) -> dict[str, Any]:
-        from bert_cli.objectives.sequence import encode_chunks
-
         note("tokenising")
-        examples = load_examples(
-            task,
-            recipe.data,
-            sources=sources,
-            seed=recipe.train.seed,
-            labels=model_labels,
-            require_labels=require_labels,
-            splits=splits,
-        )
-        for name, split in examples.splits.items():
-            columns: dict[str, Any] = {"text": split.texts, "line": split.lines}
-            if split.pairs is not None:
-                columns["text_pair"] = split.pairs
-            if split.targets is not None:
-                columns["target"] = split.targets
-            chunks = encode_chunks(
-                tokenizer, split.texts, split.pairs, columns=columns, max_length=recipe.data.max_length
-            )
-            write_split(folder / f"{name}.arrow", chunks, {"origin": split.origin, "empty_texts": split.empty_texts})
-        return {
-            "labels": examples.labels,
-            "columns": examples.columns,
-            "fingerprints": fingerprints,
-        }
+        facts = _write_examples(folder, recipe, task, sources, tokenizer, wanted=wanted)
+        return {**facts, "fingerprints": fingerprints}
 
     store = open_or_write(cache_dir() / "tokens", key, write, keep=keep)
+    for doubt in store.facts["doubts"]:
+        note(doubt)
     labels = tuple(store.facts["labels"]) if store.facts["labels"] else None
     return Prepared(recipe, task, located, tokenizer, store, labels)
+
+
+def _training_splits(sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Train, the validation split that selects, and those that are scored beside it."""
+    return ("train", "validation", *sorted(name for name in sources if name.startswith("validation_")))
+
+
+def _fingerprints(sources: Mapping[str, Source], splits: tuple[str, ...]) -> dict[str, str]:
+    """The fingerprint of each source that shapes the examples.
+
+    Held-out rows and label names come from the training split, so it counts even where another one is read.
+    """
+    return {name: sources[name].fingerprint() for name in sorted(sources) if name in splits or name == "train"}
+
+
+def _write_examples(
+    folder: Path, recipe: Recipe, task: Task, sources: Mapping[str, Source], tokenizer: Any, *, wanted: _Wanted
+) -> dict[str, Any]:
+    """Read, check and tokenise the splits into `folder`; the facts of the store."""
+    from bert_cli.data.examples import load_examples
+
+    examples = load_examples(
+        task,
+        recipe.data,
+        sources=sources,
+        seed=recipe.train.seed,
+        labels=wanted.model_labels,
+        require_labels=wanted.labelled,
+        splits=wanted.splits,
+    )
+    for split in examples.splits.values():
+        _write_split(folder, split, tokenizer, max_length=recipe.data.max_length)
+    return {"labels": examples.labels, "columns": examples.columns, "doubts": examples.doubts}
+
+
+def _write_split(folder: Path, split: Split, tokenizer: Any, *, max_length: int) -> None:
+    from bert_cli.objectives.sequence import encode_chunks
+
+    columns: dict[str, Any] = {"text": split.texts, "line": split.lines}
+    if split.pairs is not None:
+        columns["text_pair"] = split.pairs
+    if split.targets is not None:
+        columns["target"] = split.targets
+    chunks = encode_chunks(tokenizer, split.texts, split.pairs, columns=columns, max_length=max_length)
+    facts = {"origin": split.origin, "empty_texts": split.empty_texts, "held_out": split.held_out}
+    write_split(folder / f"{split.name}.arrow", chunks, facts)
 
 
 def _tokenizer_folder(recipe: Recipe, located: Located, *, offline: bool) -> Path:
@@ -182,13 +212,24 @@ def _head_of(located: Located, task: Task, recipe: Recipe) -> tuple[str, ...] | 
     return head
 
 
+def software() -> list[str]:
+    """Versions of what turns text into tokens; another one may do it differently."""
+    return [__version__, *(metadata.version(name) for name in ("tokenizers", "transformers"))]
+
+
 def store_key(
     recipe: Recipe, task: Task, tokenizer_folder: Path, fingerprints: Mapping[str, str], extra: Mapping[str, Any]
 ) -> str:
+    """The name of a token store: a digest of all that shapes it, the format of stores included.
+
+    Args:
+        fingerprints: of the source of each split.
+        extra: what else differs between stores of one recipe.
+    """
     data = recipe.data.model_dump(mode="json", exclude={"source"})
     shape = {
         "version": STORE_VERSION,
-        "software": [__version__, *(metadata.version(name) for name in ("tokenizers", "transformers"))],
+        "software": software(),
         "objective": task.objective,
         "columns": {role: list(names) for role, names in task.columns.items()},
         "labels": task.labels,

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli import card
+from bert_cli.data.store import SplitStore
 from bert_cli.env import cpu_name, versions
 from bert_cli.errors import ModelError
 from bert_cli.files import drafted, finite
+from bert_cli.models.locate import Located
 from bert_cli.objectives.sequence import PROBLEM_TYPES
+from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
 from bert_cli.runtime import Runtime
+from bert_cli.tasks import Task
 
 FACTS = "bertctl.json"
 
@@ -37,6 +41,7 @@ class ModelFacts:
         precision, onednn: the arithmetic that the scores were taken in.
         threshold: probability from which a label counts (multi-label).
         scores: split -> metric -> value, as recorded when this model was the best.
+        splits: scored split -> `origin` (its file), `rows` and `held_out` (share of the origin, where it is one).
     """
 
     task: str
@@ -48,6 +53,7 @@ class ModelFacts:
     onednn: bool = False
     threshold: float = 0.5
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelFacts | None:
@@ -82,6 +88,7 @@ def publish_best(
         onednn=runtime.precision.onednn,
         threshold=best.threshold,
         scores=best.scores,
+        splits={name: _split_facts(split) for name, split in prepared.store.splits.items() if name in best.scores},
     )
     with drafted(run.best) as draft:
         built.model.save_pretrained(str(draft))
@@ -90,6 +97,10 @@ def publish_best(
         (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
+
+
+def _split_facts(split: SplitStore) -> dict[str, Any]:
+    return {"origin": split.facts["origin"], "rows": len(split), "held_out": split.facts["held_out"]}
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int) -> None:
@@ -103,15 +114,8 @@ def _save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int) -> None:
 
 
 def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime) -> card.CardFacts:
-    recipe, task, located = prepared.recipe, prepared.task, prepared.located
+    recipe, task = prepared.recipe, prepared.task
     splits = prepared.store.splits
-    base = None
-    if located is not None:
-        base = card.Origin(located.hub_id or str(located.folder), located.hub_id is not None, revision=located.revision)
-    if recipe.data.source is None and "BERTCTL_DATA" not in os.environ and task.hub is not None:
-        data = card.Origin(task.hub.path, True, config=task.hub.config)
-    else:
-        data = card.Origin(recipe.data.source or os.environ.get("BERTCTL_DATA", task.name), False)
     settings: Mapping[str, Any] = {**recipe.train.model_dump(), "max_length": recipe.data.max_length}
     if task.objective in PROBLEM_TYPES:
         settings = {name: value for name, value in settings.items() if name != "mask_rate"}
@@ -120,13 +124,16 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         name=f"{run.path.name}/{run.best.name}",
         task=task.name,
         objective=task.objective,
-        base=base,
-        data=data,
+        base=None if prepared.located is None else _base(prepared.located),
+        data=_data(recipe, task),
         language=task.language,
         labels=prepared.labels or (),
         pairs="text_pair" in prepared.store.facts["columns"],
         threshold=best.threshold if task.objective == "multi-label-classification" else None,
-        splits=tuple(card.SplitScores(name, len(splits[name]), scores) for name, scores in best.scores.items()),
+        splits=tuple(
+            card.SplitScores(name, len(splits[name]), scores, held_out=splits[name].facts["held_out"])
+            for name, scores in best.scores.items()
+        ),
         selected_by=(recipe.eval.metric or task.primary, next(iter(best.scores))),
         steps=best.step,
         seed=recipe.train.seed,
@@ -137,3 +144,25 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         hyperparameters=settings,
         versions=versions(),
     )
+
+
+def _base(located: Located) -> card.Origin:
+    """The encoder that training began with: a hub id, or the folder that the user named."""
+    if located.hub_id is not None:
+        return card.Origin(located.hub_id, True, revision=located.revision)
+    # Not `located.folder`: that of a converted model lies in the cache, under a digest.
+    folder = Path(os.path.abspath(Path(located.name).expanduser()))
+    if (folder / "recipe.yaml").is_file():
+        folder /= "best"
+    named = located.config.get("_name_or_path")
+    return card.Origin(str(folder), False, named=named if isinstance(named, str) else None)
+
+
+def _data(recipe: Recipe, task: Task) -> card.Origin:
+    source = recipe.data.source or os.environ.get("BERTCTL_DATA")
+    if source is None and task.hub is not None:
+        return card.Origin(task.hub.path, True, config=task.hub.config)
+    if source is not None and source.startswith("hub:"):
+        path, _, config = source.removeprefix("hub:").partition(":")
+        return card.Origin(path, True, config=config or None)
+    return card.Origin(source or task.name, False)

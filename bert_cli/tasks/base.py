@@ -29,7 +29,7 @@ class Task:
         name: what `--task` takes.
         objective: `text-classification`, `multi-label-classification`, `text-regression`, `fill-mask`.
         summary: one line for `task ls`.
-        hub: where the data lie when no folder is given; None for generic tasks.
+        hub: where the data lie when no folder is given; None where the hub has none.
         folders: names of the folder inside a local mirror of many tasks, most usual first.
         splits: our split name -> file stems that may hold it. The first `validation*` split selects the best model;
             further ones (`validation_mismatched`) are scored beside it.
@@ -38,7 +38,8 @@ class Task:
         label_aliases: other spellings of a class name -> the class name.
         score_range: lowest and highest score of a regression.
         metrics: names that `bert_cli.metrics` knows.
-        primary: the one that selects the best model, larger is better.
+        primary: the one of them that selects the best model; `bert_cli.metrics.larger_is_better` tells whether by its
+            largest value or, as for `loss`, by its smallest.
         optional: roles that the data may lack (`text_pair` in the generic tasks).
         language: ISO 639-1 code, or None where any.
         prepare: changes one row (canonical roles in and out) before encoding.

@@ -26,7 +26,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="text-classification",
         objective="text-classification",
-        summary="your own texts or pairs of texts, one class each",
+        summary="your own texts or pairs, one class each",
         splits=SPLITS,
         columns={
             "text": TEXT,
@@ -51,7 +51,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="multi-label-classification",
         objective="multi-label-classification",
-        summary="your own texts or pairs of texts, any number of classes each",
+        summary="your own texts or pairs, any number of classes each",
         splits=SPLITS,
         columns={
             "text": TEXT,
@@ -67,7 +67,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="text-regression",
         objective="text-regression",
-        summary="your own texts or pairs of texts, one number each",
+        summary="your own texts or pairs, one number each",
         splits=SPLITS,
         columns={
             "text": TEXT,
@@ -84,7 +84,7 @@ TASKS: tuple[Task, ...] = (
                 "similarity_score",
             ),
         },
-        # Pearson asks for the right values up to a line; mse and mae are smaller where better, so cannot select.
+        # Pearson asks for the right values up to a line, whatever their unit; `eval.metric: mae` asks for the values.
         metrics=("pearson", "spearman", "mse", "mae"),
         primary="pearson",
         optional=frozenset({"text_pair"}),

@@ -91,7 +91,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="mnli",
         objective="text-classification",
-        summary="does the premise entail the hypothesis? 3 classes, matched and mismatched genres",
+        summary="does the premise entail the hypothesis? 3 classes",
         hub=_hub("mnli", validation="validation_matched", validation_mismatched="validation_mismatched"),
         folders=("mnli", "MNLI", "mnli_mini"),
         splits={
@@ -123,7 +123,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="rte",
         objective="text-classification",
-        summary="does the first text entail the second? 2 classes, 2,490 examples",
+        summary="does the first text entail the second? 2 classes",
         hub=_hub("rte"),
         folders=("rte", "RTE"),
         splits=_PUBLIC,
@@ -135,7 +135,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="wnli",
         objective="text-classification",
-        summary="does the pronoun mean this noun? 2 classes, 635 examples",
+        summary="does the pronoun mean this noun? 2 classes",
         hub=_hub("wnli"),
         folders=("wnli", "WNLI"),
         splits=_PUBLIC,

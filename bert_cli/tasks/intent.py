@@ -66,7 +66,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="clinc150",
         objective="text-classification",
-        summary="intent of requests to an assistant, 150 classes; needs local files",
+        summary="intent of requests, 150 classes; local files only",
         folders=("clinc150",),
         splits=SPLITS,
         columns={"text": ("text", "utterance"), "label": ("intent", "label")},
@@ -77,7 +77,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="clinc_oos",
         objective="text-classification",
-        summary="intent of requests to an assistant, 150 classes and out of scope",
+        summary="intent of requests, 150 classes and out of scope",
         hub=Hub(
             path="clinc/clinc_oos",
             config="plus",

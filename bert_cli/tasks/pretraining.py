@@ -8,7 +8,7 @@ TASKS = (
     Task(
         name="fill-mask",
         objective="fill-mask",
-        summary="Masked language modelling on plain text, from scratch or continued.",
+        summary="masked words of your own plain text",
         splits={"train": ("train",), "validation": ("validation",)},
         columns={},
         metrics=("loss", "perplexity", "accuracy"),

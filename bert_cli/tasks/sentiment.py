@@ -42,7 +42,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="chnsenticorp",
         objective="text-classification",
-        summary="sentiment of Chinese reviews of hotels, books and computers, 2 classes",
+        summary="sentiment of Chinese reviews, 2 classes",
         hub=Hub(path="lansinuote/ChnSentiCorp", splits=_THREE),
         folders=("chnsenticorp", "ChnSentiCorp"),
         splits=SPLITS,

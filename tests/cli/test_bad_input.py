@@ -69,6 +69,59 @@ RECIPES = [
     Case("wrong type as override", SST2 + " train.batch_size=many", 2, "R021", ("train.batch_size", "a whole number")),
     Case("override without a sign", "finetune sst2 train.lr", 2, "R030", ("train.lr", "train.lr=VALUE")),
     Case("two recipes", "finetune sst2 mnli", 2, "U001", ("RECIPE", "sst2 mnli", "extends")),
+    Case(
+        "a recipe of another task",
+        "finetune sst2 --task rte --model {bert}",
+        2,
+        "U003",
+        ("--> --task", "rte, and the recipe's task sst2", "help: bertctl finetune --task rte,"),
+    ),
+    Case(
+        "a recipe file of another task",
+        "finetune my.yaml --task text-classification",
+        2,
+        "U003",
+        ("'my.yaml'", "help: bertctl finetune --task text-classification,"),
+        {"my.yaml": b"extends: sst2\n"},
+    ),
+    Case(
+        "the sizes of a new model beside a model",
+        SST2 + " model.config.hidden_size=64",
+        2,
+        "U004",
+        ("model.config.hidden_size=64 (model.config.hidden_size)", "tiny-bert, and", "model.config= goes on"),
+    ),
+    Case(
+        "a model beside the sizes of a recipe",
+        "pretrain toyworld --model {bert} --data c.txt",
+        2,
+        "U004",
+        ("pretrain/toyworld:", "model.config.model_type", "num_hidden_layers"),
+    ),
+    Case(
+        "a word where a list is wanted",
+        SST2 + " eval.metrics=f1_macro",
+        2,
+        "R023",
+        ("eval.metrics=f1_macro (eval.metrics)", "found: 'f1_macro'", "allowed: a list, as [f1_macro]"),
+        silent=("help",),
+    ),
+    Case(
+        "a share that is none",
+        SST2 + " data.validation=1.5",
+        2,
+        "R023",
+        ("(data.validation)", "found: 1.5", "'10%' or 0.1"),
+        silent=("help",),
+    ),
+    Case(
+        "a warm-up of one and a half steps",
+        SST2 + " train.warmup=1.5",
+        2,
+        "R023",
+        ("(train.warmup)", "found: 1.5", "a share of all steps below 1, or a whole number of steps"),
+        silent=("help",),
+    ),
     Case("no such recipe", "finetune sts2", 2, "R001", ("sts2", "did you mean 'stsb'")),
     Case("recipe show", "recipe show ssst2", 2, "R001", ("ssst2", "did you mean 'sst2'", "bertctl recipe ls")),
     Case(
@@ -105,7 +158,7 @@ DATA = [
         TRAIN,
         3,
         "D040",
-        ("train.csv:2 (data.columns.text)", "txt, label", "data.columns.text=txt"),
+        ("train.csv:1 (data.columns.text)", "none of text, sentence", "txt, label", "data.columns.text=txt"),
         train_csv(b"txt,label\na,b\n"),
     ),
     Case("empty file", TRAIN, 3, "D005", ("train.csv", "0 bytes"), train_csv(b"")),
@@ -189,6 +242,34 @@ DATA = [
         "mixed label types", TRAIN, 3, "D034", ("train.csv:3", "'1'", "'yes'"), train_csv(b"text,label\na,1\nb,yes\n")
     ),
     Case("one class", TRAIN, 3, "D037", ("train.csv", "good"), train_csv(b"text,label\na,good\nb,good\n")),
+    Case(
+        "a column of ids for labels",
+        TRAIN + " data.columns.label=id",
+        3,
+        "D049",
+        (
+            "train.csv (data.columns.label)",
+            "60 classes in 60 rows of the column 'id'",
+            "text, label, id",
+            "--task text-r",
+        ),
+        train_csv(b"text,label,id\n" + b"".join(b"film %d,good,%d\n" % (i, i) for i in range(60))),
+    ),
+    Case(
+        "a role that is a label by another name",
+        TRAIN + " data.columns.labels=mood",
+        2,
+        "U063",
+        ("data.columns.labels", "did you mean 'label'", "help: data.columns.label=mood"),
+        train_csv(ROWS),
+    ),
+    Case(
+        "a metric in a folder that is not here",
+        SST2 + " eval.metrics=['evaluate:mine/hits'] eval.allow_code=true",
+        2,
+        "M008",
+        ("here/mine/hits (eval.metrics)", "is no folder here", "absolute path"),
+    ),
     Case(
         "two files for a split",
         TRAIN,
@@ -367,7 +448,7 @@ def well_formed(mistake: str, *, silent: tuple[str, ...] = ()) -> None:
     lines = mistake.splitlines()
     assert len(lines) <= 6, mistake
     starts = [line.split()[0] for line in lines[1:]]
-    assert starts.count("-->") == 1 and starts.count("help:") == 1, mistake
+    assert starts.count("-->") == 1 and starts.count("help:") == ("help" not in silent), mistake
     missing = {"found", "allowed"} - {start.rstrip(":") for start in starts} - set(silent)
     assert not missing, f"{missing} missing in\n{mistake}"
 
@@ -383,6 +464,19 @@ def test_a_mistake_is_named_and_leaves_nothing_behind(
     check(cli(case.command.format(bert=tiny_bert, sst=sst_like, run=sst_run)), case)
     after = [path for path in sorted(Path().rglob("*")) if not path.name.startswith("predictions")]
     assert after == before
+
+
+def test_all_missing_columns_are_reported_at_once(cli: Cli, tiny_bert: Path) -> None:
+    Path("d").mkdir()
+    Path("d/train.csv").write_text("a,b\n1,2\n")
+    done = cli(TRAIN.format(bert=tiny_bert))
+    assert done.code == 3 and not Path("run").exists()
+    assert [mistake.splitlines()[1].strip() for mistake in done.mistakes] == [
+        "--> train.csv:1 (data.columns.text)",
+        "--> train.csv:1 (data.columns.label)",
+    ]
+    for mistake in done.mistakes:
+        well_formed(mistake)
 
 
 def test_all_mistakes_of_a_recipe_are_reported_at_once(cli: Cli) -> None:

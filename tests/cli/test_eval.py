@@ -10,6 +10,7 @@ import pytest
 from command import SMALL, Cli
 from tiny import tiny_data
 
+FILE = ("finetune", "--task", "text-classification", "--out", "run", "--json", *SMALL)
 GENERIC = ("finetune", "--task", "text-classification", "--data", "d", "--out", "run", "--json", *SMALL)
 
 
@@ -69,6 +70,7 @@ def test_the_result_names_everything_that_shaped_it(cli: Cli, sst_run: Path) -> 
     assert sum(map(sum, matrix)) == 24
     assert (matrix[0][0] + matrix[1][1]) / 24 == pytest.approx(found["scores"]["accuracy"])
     shown = cli("eval", sst_run)
+    assert "scored on validation: validation.tsv, 24 rows\n" in shown.out
     assert f"accuracy  {found['scores']['accuracy']:.4f}" in shown.out and "rows: gold" in shown.out
 
 
@@ -128,3 +130,196 @@ def test_a_head_without_names_is_not_trained_on_unless_reset(cli: Cli, sst_run: 
     done = cli(*GENERIC, "--model", "model")
     assert done.code == 4 and "error[L030]" in done.err and "model.reset_head=true" in done.err
     assert cli(*GENERIC, "--model", "model", "model.reset_head=true").code == 0
+
+
+def own_file(cli: Cli, model: Path, *words: str) -> Path:
+    """A run on one file of 64 rows, which holds some of them out; the file."""
+    data = tiny_data(Path("d"))
+    file = data / "train.tsv"
+    assert cli(*FILE, "--model", model, "--data", file, *words).code == 0
+    return file
+
+
+def test_the_limit_of_a_run_cuts_its_own_data_and_no_others(cli: Cli, tiny_bert: Path) -> None:
+    own_file(cli, tiny_bert, "--limit", "20")
+    assert cli("eval", "run", "--json").json["scores"] == recorded(Path("run"))
+    assert cli("eval", "run", "--data", "d/validation.tsv", "--json").json["n"] == 24
+    assert cli("eval", "run", "data.source=d/validation.tsv", "--json").json["n"] == 24
+    assert cli("eval", "run", "--data", "d/validation.tsv", "--limit", "5", "--json").json["n"] == 5
+
+
+def test_rows_that_were_held_out_of_the_training_file_are_called_so(cli: Cli, tiny_bert: Path) -> None:
+    own_file(cli, tiny_bert, "data.validation=25%")
+    done = cli("eval", "run")
+    assert "scored on validation: 25 % held out of train.tsv, 16 rows\n" in done.out
+    assert cli("eval", "run", "--json").json["held_out"] == 0.25
+    other = cli("eval", "run", "--data", "d/validation.tsv")
+    assert "scored on validation: validation.tsv, 24 rows\n" in other.out
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("--limit", "10"), "--limit"),
+        (("data.validation=50%",), "data.validation"),
+        (("train.seed=7",), "train.seed"),
+        (("--data", "d"), "--limit"),
+    ],
+)
+def test_rows_that_the_run_was_trained_on_are_not_scored_as_if_held_out(
+    cli: Cli, tiny_bert: Path, words: tuple[str, ...], key: str
+) -> None:
+    own_file(cli, tiny_bert, "--limit", "40")
+    Path("d/validation.tsv").unlink()
+    done = cli("eval", "run", *words)
+    assert done.code == 2 and "error[U055]" in done.err and f"d/train.tsv ({key})" in done.err
+    assert cli("eval", "run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "file", "then"),
+    [("bytes", "validation", "validation"), ("gone", "train", "validation"), ("new", "validation", "train")],
+)
+def test_data_that_changed_since_the_run_are_not_scored_as_if_they_were_the_same(
+    cli: Cli, tiny_bert: Path, change: str, file: str, then: str
+) -> None:
+    tiny_data(Path("d"))
+    held = Path("d/validation.tsv")
+    if change == "new":
+        held.unlink()
+    assert cli(*GENERIC, "--model", tiny_bert).code == 0
+    if change == "gone":
+        held.unlink()
+    else:
+        held.write_text("text\tlabel\na good film\tgood\n")
+    done = cli("eval", "run")
+    assert done.code == 3 and "error[D091]" in done.err and f"d/{file}.tsv (data.source)" in done.err
+    assert f"found: {file} " in done.err and f"allowed: {then} " in done.err and "--data FILE" in done.err
+    if change == "bytes":
+        assert cli("eval", "run", "--split", "train").code == 0
+        assert cli("eval", "run", "--data", held, "--json").json["n"] == 1
+
+
+def test_only_the_file_of_the_scored_split_must_be_the_old_one(cli: Cli, tiny_bert: Path) -> None:
+    train = tiny_data(Path("d")) / "train.tsv"
+    assert cli(*GENERIC, "--model", tiny_bert).code == 0
+    train.write_text(train.read_text() + "a fine plot\tgood\n")
+    assert cli("eval", "run", "--json").json["scores"] == recorded(Path("run"))
+    assert cli("eval", "run", "--split", "train").code == 3
+
+
+def test_a_corpus_that_changed_is_not_scored_as_if_it_were_the_same(cli: Cli, tiny_bert: Path) -> None:
+    text = "the film was good\n\nthe plot was dull\n\nthe cast was warm\n"
+    Path("c.txt").write_text(text)
+    assert cli("pretrain", "--model", tiny_bert, "--data", "c.txt", "--out", "run", *SMALL).code == 0
+    done = cli("eval", "run")
+    assert done.code == 0 and "scored on validation: 10 % held out of c.txt, 1 block\n" in done.out
+    Path("c.txt").write_text(text + "\nthe scene was cold\n")
+    done = cli("eval", "run")
+    assert done.code == 3 and "error[D091]" in done.err and "c.txt (data.source)" in done.err
+
+
+def test_a_gate_on_no_score_is_refused_before_data_are_read(cli: Cli, sst_run: Path) -> None:
+    for gate, help in (
+        ("acuracy=0.5", "help: --fail-under accuracy=0.5"),
+        ("f1_macro=0.5", "help: eval.metrics=[f1_macro] adds it to the scores"),
+        ("pearson=0.5", "help: name one of these scores"),
+    ):
+        done = cli("eval", sst_run, "--data", "no/such/folder", "--fail-under", gate)
+        assert done.code == 2 and "error[U053]" in done.err and "allowed: loss, accuracy" in done.err
+        assert help in done.err
+    both = cli("eval", sst_run, "--fail-under", "f1=0", "--fail-under", "mcc=0")
+    assert both.code == 2 and len(both.mistakes) == 2
+    assert cli("eval", sst_run, "eval.metrics=[f1_macro]", "--fail-under", "f1_macro=0").code == 0
+
+
+def test_an_unknown_split_names_the_flag_and_the_way_to_another_file(cli: Cli, sst_run: Path) -> None:
+    (mistake,) = cli("eval", sst_run, "--split", "tset").mistakes
+    assert "--> --split" in mistake and "allowed: train, validation" in mistake and "--data FILE" in mistake
+
+
+def test_names_of_the_model_itself_stand_whatever_order_is_given(cli: Cli, sst_run: Path, sst_like: Path) -> None:
+    unnamed(sst_run / "best", Path("model"))
+    config = json.loads(Path("model/config.json").read_text())
+    config["id2label"] = {"0": "negative", "1": "positive"}
+    Path("model/config.json").write_text(json.dumps(config))
+    words = ("eval", "model", "--task", "sst2", "--data", sst_like, "--precision", "fp32", "data.max_length=32")
+    for target in ((*words, "--labels", "positive,negative"), ("eval", sst_run, "--labels", "Positive,NEGATIVE")):
+        found = cli(*target, "--json").json
+        assert found["labels"] == ["negative", "positive"]
+        assert found["scores"] == pytest.approx(recorded(sst_run), abs=1e-6)
+    (mistake,) = cli(*words, "--labels", "bad,good").mistakes
+    assert "error[U056]" in mistake and "found: bad, good" in mistake and "allowed: negative, positive" in mistake
+    assert "leave --labels out" in mistake and "reset_head" not in mistake
+
+
+def test_a_head_of_another_kind_than_the_task_is_refused(cli: Cli, sst_run: Path) -> None:
+    tiny_data(Path("d"), kind="regression")
+    done = cli("eval", sst_run, "--task", "text-regression", "--data", "d")
+    assert done.code == 4 and "error[L044]" in done.err and "--task text-classification" in done.err
+    assert "reset_head" not in done.err
+
+
+def test_lengths_beyond_the_positions_are_refused_before_data_are_read(cli: Cli, sst_run: Path) -> None:
+    for words in (("--max-length", "9999"), ("data.max_length=9999",)):
+        done = cli("eval", sst_run, "--data", "no/such/folder", *words)
+        assert done.code == 2 and "error[R032]" in done.err and "help: --max-length 64" in done.err
+
+
+def test_texts_that_are_cut_are_counted(cli: Cli, sst_run: Path) -> None:
+    done = cli("eval", sst_run, "--max-length", "4")
+    assert "24 of 24 texts are longer than 4 tokens and were cut there (--max-length)\n" in done.err
+    assert cli("eval", sst_run, "--max-length", "4", "--quiet").err == ""
+    assert cli("eval", sst_run, "--json").json["truncated"] == 0
+
+
+def test_what_a_flag_asks_for_is_done(cli: Cli, sst_run: Path, sst_like: Path, tiny_bert: Path) -> None:
+    shutil.copytree(sst_run, "run")
+    few = cli("eval", "run", "--limit", "6", "--device", "cpu", "--json").json
+    assert few["n"] == 6 and few["predictions"] == "run/predictions/validation-first-6.jsonl"
+    ones = cli("eval", "run", "--batch-size", "1", "--precision", "fp32", "--json").json
+    assert ones["scores"] == pytest.approx(recorded(sst_run), abs=1e-6)
+    tiny_data(Path("d"), kind="multi-label")
+    words = ("finetune", "--task", "multi-label-classification", "--data", "d", "--model", tiny_bert, "--out", "multi")
+    assert cli(*words, *SMALL).code == 0
+    assert cli("eval", "multi", "--threshold", "0.25", "--json").json["threshold"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "flag"),
+    [
+        (("--threshold", "0.4"), "U054", "--threshold"),
+        (("eval.threshold=0.4",), "U054", "--threshold"),
+        (("--device", "gpu"), "U076", "--device"),
+        (("--precision", "fp16"), "U076", "--precision"),
+    ],
+)
+def test_a_flag_that_means_nothing_here_is_refused(
+    cli: Cli, sst_run: Path, words: tuple[str, ...], code: str, flag: str
+) -> None:
+    done = cli("eval", sst_run, *words)
+    assert done.code == 2 and f"error[{code}]" in done.err and f"--> {flag}" in done.err
+
+
+def test_labels_mean_nothing_where_there_are_no_classes(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), kind="regression", n_train=16, n_validation=6)
+    words = ("finetune", "--task", "text-regression", "--data", "d", "--model", tiny_bert, "--out", "run")
+    assert cli(*words, *SMALL).code == 0
+    done = cli("eval", "run", "--labels", "low,high")
+    assert done.code == 2 and "error[U057]" in done.err
+
+
+def test_a_file_of_ones_own_is_no_place_for_predictions_unless_overwritten(cli: Cli, sst_run: Path) -> None:
+    Path("mine").write_text("x")
+    done = cli("eval", sst_run, "--predictions", "mine")
+    assert done.code == 2 and "error[U073]" in done.err and "--> --predictions" in done.err
+    assert Path("mine").read_text() == "x"
+    assert cli("eval", sst_run, "--predictions", "mine", "--overwrite").code == 0
+    assert len(Path("mine").read_text().splitlines()) == 24
+
+
+def test_a_run_that_is_not_there_is_not_looked_for_on_the_hub(cli: Cli, sst_run: Path) -> None:
+    shutil.copytree(sst_run, "runs/mine")
+    for verb in ("eval", "predict"):
+        done = cli(verb, "runs/mnie")
+        assert done.code == 4 and "error[L003]" in done.err and "did you mean runs/mine?" in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,98 @@ def test_flags_win_over_overrides_over_the_file_over_what_it_extends(cli: Cli) -
     assert rows["train.batch_size"] == {"value": 2, "origin": "--batch-size"}
     assert rows["train.warmup"]["origin"].startswith("extends finetune/sst2:")
     assert rows["train.seed"] == {"value": 42, "origin": "default"}
-    assert cli("finetune my.yaml --print-config").out.splitlines()[0].split() == ["key", "value", "origin"]
+
+
+def test_the_printed_config_is_a_recipe_with_the_origin_of_each_value(cli: Cli) -> None:
+    words = ["data.columns.text=a b", "model.dropout=0.2", "eval.metrics=[f1_macro]", "run.out=my runs/#1"]
+    done = cli("finetune", "--task", "sst2", *words, "--print-config")
+    Path("printed.yaml").write_text(done.out)
+    assert load_recipe("printed.yaml").recipe == load_recipe(task="sst2", overrides=words).recipe
+    lines = [line.split("#")[0].rstrip() for line in done.out.splitlines()]
+    assert {"  reset_head: false", "  revision: null", "  dropout: 0.2", '    text: "a b"'} <= set(lines)
+    assert re.search(r"^  lr: 2e-05 +# shipped finetune/sst2:\d+$", done.out, re.M)
+    assert re.search(r"^  dropout: 0.2 +# model.dropout=0.2$", done.out, re.M)
+
+
+def test_the_printed_config_says_what_open_values_come_to_where_nothing_must_be_read(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = cli("finetune --task sst2 --print-config --json").json
+    known = {key: row["resolved"] for key, row in shown.items() if "resolved" in row}
+    assert known == {
+        "data.source": "hub:nyu-mll/glue:sst2",
+        "data.labels": ["negative", "positive"],
+        "eval.metric": "accuracy",
+        "run.out": "runs/sst2-bert-base-uncased",
+    }
+    assert shown["data.labels"] == {"value": "auto", "origin": "default", "resolved": ["negative", "positive"]}
+    text = cli("finetune --task sst2 --print-config").out
+    assert re.search(r"^  labels: auto +# default, here \[negative, positive\]$", text, re.M)
+    assert re.search(r"^  precision: auto +# default$", text, re.M)
+    monkeypatch.setenv("BERTCTL_DATA", "elsewhere")
+    Path("runs/sst2-bert-base-uncased").mkdir(parents=True)
+    shown = cli("finetune --task sst2 --print-config --json").json
+    assert shown["data.source"]["resolved"] == "elsewhere"
+    assert shown["run.out"]["resolved"] == "runs/sst2-bert-base-uncased-2"
+    assert "resolved" not in cli("finetune --task sst2 --out x --print-config --json").json["run.out"]
+    assert cli("pretrain toyworld --print-config").code == cli("finetune --print-config").code == 0
+
+
+def test_the_result_names_the_rows_that_were_held_out(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), n_train=60)
+    words = ["--task", "text-classification", "--model", tiny_bert, *SMALL]
+    held = cli("finetune", *words, "--data", "d/train.tsv", "--out", "one", "data.validation=0.2")
+    assert re.search(r"^scored on +validation: 20 % held out of train.tsv, 12 rows$", held.out, re.M), held.out
+    assert "The split validation is 20 % held out of the training data." in Path("one/best/README.md").read_text()
+    whole = cli("finetune", *words, "--data", "d", "--out", "two")
+    assert re.search(r"^scored on +validation: validation.tsv, 24 rows$", whole.out, re.M), whole.out
+
+
+def test_a_run_that_was_finished_says_when_and_not_how_long_the_look_took(
+    cli: Cli, tiny_bert: Path, sst_like: Path
+) -> None:
+    words = ["--task", "sst2", "--model", tiny_bert, "--data", sst_like, "--out", "run", *SMALL]
+    first = cli("finetune", *words)
+    assert re.search(r"\d+s in all$", first.out, re.M)
+    again = cli("finetune", *words, "--resume", "auto")
+    finished = json.loads(Path("run/status.json").read_text())["time"]
+    assert again.code == 0 and "in all" not in again.out
+    assert re.search(rf"\d+s of training steps, finished {finished}$", again.out, re.M), again.out
+    assert [line for line in again.out.splitlines() if "accuracy" in line] == [
+        line for line in first.out.splitlines() if "accuracy" in line
+    ]
+
+
+def test_a_finished_run_with_an_undefined_score_is_shown_again(cli: Cli, tiny_bert: Path) -> None:
+    tiny_data(Path("d"), kind="regression", n_validation=1)
+    words = ["--task", "text-regression", "--model", tiny_bert, "--data", "d", "--out", "run", *SMALL]
+    assert cli("finetune", *words).code == 0
+    again = cli("finetune", *words, "--resume", "auto")
+    assert again.code == 0 and "pearson undefined" in again.out
+
+
+def test_labels_that_hardly_recur_are_doubted_in_every_run(cli: Cli, tiny_bert: Path) -> None:
+    rows = [(f"a good film {i}", f"kind {i % 40}") for i in range(60)]
+    write_table(Path("d/train.tsv"), ("text", "label"), rows)
+    write_table(Path("d/validation.tsv"), ("text", "label"), rows[:4])
+    words = ["--task", "text-classification", "--model", tiny_bert, "--data", "d", *SMALL[:-1]]
+    for out in ("one", "two"):
+        done = cli("finetune", *words, "--out", out)
+        assert done.code == 0
+        assert "the column 'label' of train.tsv has 40 classes in 60 rows" in done.err
+
+
+def test_the_card_names_a_local_base_so_that_a_reader_understands(cli: Cli, tiny_bert: Path, sst_run: Path) -> None:
+    shutil.copytree(tiny_bert, "mini/model")
+    config = json.loads(Path("mini/model/config.json").read_text())
+    Path("mini/model/config.json").write_text(json.dumps({**config, "_name_or_path": "owner/mini-uncased"}))
+    tiny_data(Path("d"))
+    words = ["--task", "text-classification", "--data", "d", *SMALL, "--limit", "8"]
+    for model, name in (("mini/model", "mini/model"), (sst_run, f"{sst_run.name}/best")):
+        out = f"run-{Path(model).name}"
+        assert cli("finetune", *words, "--model", model, "--out", out, "model.reset_head=true").code == 0
+        assert f"{name}, a local folder" in Path(out, "best/README.md").read_text()
+    assert "names owner/mini-uncased" in Path("run-model/best/README.md").read_text()
 
 
 def test_limit_takes_the_first_examples_of_each_split(cli: Cli, tiny_bert: Path, sst_like: Path) -> None:

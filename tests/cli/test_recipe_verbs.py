@@ -39,8 +39,8 @@ def refused(*args: str) -> list[BertctlError]:
     return list(error.errors) if isinstance(error, ErrorGroup) else [error]
 
 
-def test_ls_names_task_and_first_comment() -> None:
-    assert run("ls").splitlines()[1].split() == ["finetune/sst2", "sst2", "Sentiment", "of", "sentences."]
+def test_ls_names_the_recipe_and_its_first_comment() -> None:
+    assert run("ls").splitlines()[1] == "finetune/sst2  Sentiment of sentences."
     assert json.loads(run("ls", "--json")) == [
         {"name": "finetune/sst2", "task": "sst2", "summary": "Sentiment of sentences."}
     ]
@@ -56,7 +56,49 @@ def test_show_prints_the_file_as_it_is_or_every_key() -> None:
 
 def test_what_show_resolved_prints_is_a_recipe_that_says_the_same() -> None:
     Path("all.yaml").write_text(run("show", "sst2", "--resolved"))
-    assert run("diff", "sst2", "all.yaml") == ""
+    assert run("diff", "sst2", "all.yaml") == "sst2 and all.yaml are equal\n"
+
+
+def test_a_run_folder_stands_for_its_recipe_in_every_verb() -> None:
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/recipe.yaml").write_text(SST2 + "  epochs: 5\n")
+    assert run("show", "runs/mine") == Path("runs/mine/recipe.yaml").read_text()
+    assert json.loads(run("show", "runs/mine/", "--resolved", "--json"))["recipe"]["train"]["epochs"] == 5.0
+    assert run("validate", "runs/mine") == "ok  runs/mine\n"
+    assert run("cp", "runs/mine", "again.yaml") == "again.yaml\n"
+    assert run("diff", "runs/mine", "again.yaml") == "runs/mine and again.yaml are equal\n"
+    result = CliRunner().invoke(app, ["diff", "sst2", "runs/mine"])
+    assert result.exit_code == 1
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["key", "sst2", "runs/mine"],
+        ["train.epochs", "3.0", "5.0"],
+    ]
+
+
+def test_a_mistake_in_the_recipe_of_a_run_names_the_file() -> None:
+    Path("runs/bad").mkdir(parents=True)
+    Path("runs/bad/recipe.yaml").write_text("train: {lr: x}\n")
+    (error,) = refused("validate", "runs/bad")
+    assert (error.code, error.where) == ("R021", "runs/bad/recipe.yaml:1")
+
+
+def test_a_folder_that_is_no_run_is_no_recipe() -> None:
+    Path("empty").mkdir()
+    assert {refused(verb, "empty")[0].code for verb in ("show", "validate")} == {"R002"}
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_recipe() -> None:
+    assert refused("show", "a\0b")[0].code == "R001"
+
+
+def test_an_empty_recipe_is_refused_and_the_help_mends_it() -> None:
+    Path("empty.yaml").write_text("# to be written\n")
+    for verb in (("validate", "empty.yaml"), ("show", "empty.yaml"), ("diff", "sst2", "empty.yaml")):
+        (error,) = refused(*verb)
+        assert (error.code, error.exit_code, error.where) == ("R016", 2, "empty.yaml")
+    assert error.help is not None
+    run(*error.help.removeprefix("bertctl recipe ").split())
+    assert run("validate", "empty.yaml") == "ok  empty.yaml\n"
 
 
 def test_cp_makes_a_file_and_replaces_one_only_by_force() -> None:

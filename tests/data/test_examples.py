@@ -11,7 +11,7 @@ import pytest
 
 from bert_cli.data.examples import Examples, load_examples, no_labels
 from bert_cli.data.source import find_sources
-from bert_cli.errors import BertctlError
+from bert_cli.errors import BertctlError, ErrorGroup
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
@@ -94,6 +94,17 @@ def test_a_share_leaves_the_validation_file_unused(tmp_path: Path) -> None:
     assert (len(splits["train"]), len(splits["validation"])) == (30, 10)
 
 
+@pytest.mark.parametrize("share", ["25%", 0.25])
+def test_a_held_out_split_says_of_what_it_is_which_share(tmp_path: Path, share: object) -> None:
+    splits = load(tmp_path, {"train.csv": TRAIN}, data={"validation": share}).splits
+    held = splits["validation"]
+    assert (held.held_out, held.origin, len(held)) == (0.25, "train.csv", 10)
+    assert splits["train"].held_out is None
+    assert load(tmp_path, {}).splits["validation"].held_out == 0.1
+    whole = load(tmp_path, {"validation.csv": VALIDATION}).splits["validation"]
+    assert whole.held_out is None
+
+
 @pytest.mark.parametrize("name", ["validation_hard", "other"])
 def test_a_named_split_or_file_serves_as_validation(tmp_path: Path, name: str) -> None:
     files = {"train.csv": TRAIN, "validation.csv": TRAIN, f"{name}.csv": VALIDATION}
@@ -117,11 +128,38 @@ def test_a_split_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_refused_with_what_is_there_and_what_was_meant(tmp_path: Path) -> None:
     error = refusal(tmp_path, {"train.csv": TRAIN.replace("text,", "txet,")})
-    assert (error.code, error.key, error.where) == ("D040", "data.columns.text", "train.csv:2")
-    assert "txet, label" in str(error.found) and error.help == "data.columns.text=txet"
+    assert (error.code, error.key, error.where) == ("D040", "data.columns.text", "train.csv:1")
+    assert (error.message, error.found) == ("there is no column for 'text'", "none of sentence, text")
+    assert (error.allowed, error.help) == ("txet, label (did you mean 'txet'?)", "data.columns.text=txet")
     error = refusal(tmp_path, {"train.csv": TRAIN.replace("label", "lable")})
     assert (error.code, error.help) == ("D040", "data.columns.label=lable")
-    assert refusal(tmp_path, {"train.csv": TRAIN}, data={"columns": {"text_pair": "b"}}).code == "D040"
+    error = refusal(tmp_path, {"train.csv": TRAIN}, data={"columns": {"text_pair": "b"}})
+    assert (error.code, error.found, error.allowed) == ("D040", "b", ["text", "label"])
+
+
+def test_all_missing_columns_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ErrorGroup) as caught:
+        load(tmp_path, {"train.csv": "a,b\n1,2\n"}, data={"columns": {"text_pair": "second"}})
+    assert [(error.code, error.key) for error in caught.value.errors] == [
+        ("D040", f"data.columns.{role}") for role in ("text", "text_pair", "label")
+    ]
+    assert all(len(error.render().splitlines()) <= 6 for error in caught.value.errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("train.tsv", "a\tb\n1\t2\n", "train.tsv:1"),
+        ("train.jsonl", '\n{"label": 1}\n', "train.jsonl:2"),
+        ("train.txt", "a\n", "train.txt"),
+    ],
+)
+def test_a_missing_column_is_placed_where_the_columns_get_their_names(
+    tmp_path: Path, name: str, text: str, where: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    task = make_task(columns={"text": ("sentence",)}, labels=None)
+    assert refusal(tmp_path, {}, task, splits=("train",)).where == where
 
 
 def test_columns_may_be_named_by_role(tmp_path: Path) -> None:
@@ -130,6 +168,8 @@ def test_columns_may_be_named_by_role(tmp_path: Path) -> None:
     assert examples.columns == {"text": "body", "label": "mood"}
     error = refusal(tmp_path, {}, data={"columns": {"txt": "body"}})
     assert (error.code, error.exit_code, error.suggestion()) == ("U063", 2, "text")
+    assert error.help == "data.columns.text=body"
+    assert refusal(tmp_path, {}, data={"columns": {"labels": "mood"}}).help == "data.columns.label=mood"
 
 
 def test_pairs_are_read_where_the_data_have_them(tmp_path: Path) -> None:
@@ -166,6 +206,39 @@ def test_classes_are_read_from_train_where_nothing_names_them(tmp_path: Path) ->
     assert (error.code, error.where, error.suggestion()) == ("D033", "validation.csv:2", "up")
     (tmp_path / "train.csv").unlink()
     assert refusal(tmp_path, {}, task).code == "D048"
+
+
+def hardly_recurring(classes: int, rows: int, *, label: str = "name {}") -> str:
+    cells = (label.format(row % classes) for row in range(rows))
+    return "text,label,id\n" + "".join(f"row {row},{cell},{row}\n" for row, cell in enumerate(cells))
+
+
+def test_a_label_of_its_own_in_every_row_is_refused_with_the_columns_there_are(tmp_path: Path) -> None:
+    files = {"train.csv": hardly_recurring(60, 60), "validation.csv": hardly_recurring(1, 2)}
+    error = refusal(tmp_path, files, make_task(labels=None))
+    assert (error.code, error.exit_code, error.key) == ("D049", 3, "data.columns.label")
+    assert error.found == "60 classes in 60 rows of the column 'label'"
+    assert "text, label, id" in str(error.allowed) and error.help == "data.columns.label=COLUMN"
+    error = refusal(tmp_path, {}, make_task(labels=None), data={"columns": {"label": "id"}})
+    assert "--task text-regression" in str(error.help)
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "doubted"), [(31, 60, True), (12, 12, True), (30, 60, False), (9, 9, False)]
+)
+def test_labels_that_hardly_recur_are_doubted(tmp_path: Path, classes: int, rows: int, doubted: bool) -> None:
+    files = {"train.csv": hardly_recurring(classes, rows), "validation.csv": hardly_recurring(classes, classes)}
+    doubts = load(tmp_path, files, make_task(labels=None)).doubts
+    assert len(doubts) == doubted
+    if doubted:
+        assert f"the column 'label' of train.csv has {classes} classes in {rows} rows" in doubts[0]
+        assert "data.columns.label=COLUMN" in doubts[0]
+
+
+def test_classes_that_somebody_named_are_not_doubted(tmp_path: Path) -> None:
+    files = {"train.csv": hardly_recurring(60, 60), "validation.csv": hardly_recurring(2, 2)}
+    names = tuple(f"name {i}" for i in range(60))
+    assert load(tmp_path, files, data={"labels": names}).doubts == ()
 
 
 def test_names_of_the_recipe_come_before_those_of_the_task(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ RECIPES = st.fixed_dictionaries(
             optional={
                 "name": st.none() | TEXT,
                 "freeze": st.integers(0, 99) | st.just("encoder"),
-                "dropout": st.none() | st.floats(0, 1),
+                "dropout": st.none() | st.floats(0, 1, exclude_max=True),
                 "config": st.dictionaries(NAMES, st.booleans() | st.integers() | FINITE | TEXT, max_size=4),
             },
         ),

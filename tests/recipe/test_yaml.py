@@ -60,11 +60,18 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert type(document.value["key"]) is type(value)
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "~\n", "\ufeff"])
-def test_an_empty_file_is_an_empty_mapping(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "empty.yaml"
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "~\n", "{}\n", "\ufeff"])
+def test_a_file_without_any_key_is_refused_with_the_command_that_fills_it(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "an empty one.yaml"
     file.write_text(text, encoding="utf-8")
-    assert read_yaml(file) == ({}, {})
+    with pytest.raises(UsageError) as caught:
+        read_yaml(file)
+    assert (caught.value.code, caught.value.where) == ("R016", str(file))
+    assert caught.value.help == f"bertctl recipe cp sst2 '{file}' --force"
+
+
+def test_a_file_whose_only_key_is_refused_is_not_called_empty() -> None:
+    assert [error.code for error in refusals("a: .inf\n")] == ["R013"]
 
 
 def test_every_key_and_item_has_its_line_and_column() -> None:

@@ -111,7 +111,7 @@ def test_a_valid_recipe_of_the_same_name_is_shipped(task: Task) -> None:
     assert recipe.model.name is not None
     assert recipe.run.out is None
     assert ("chinese" in recipe.model.name) == (task.language == "zh")
-    assert text.startswith("# ") and text.splitlines()[0].endswith(".")
+    assert text.startswith("# ") and text.splitlines()[0].endswith((".", "?"))
 
 
 def test_every_recipe_for_finetuning_belongs_to_a_task() -> None:
