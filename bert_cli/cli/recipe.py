@@ -28,15 +28,6 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FILE|RUN", help=_WHICH)]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result.")]
 
 
-def _recipe_in(name: str) -> str:
-    """The recipe of a run folder, where `name` is one; every other name stays as it is."""
-    inside = Path(name) / "recipe.yaml"
-    try:
-        return str(inside) if inside.is_file() else name
-    except (OSError, ValueError):
-        return name
-
-
 @app.command("ls")
 def ls(as_json: Json = False) -> None:
     """List the shipped recipes."""
@@ -70,7 +61,6 @@ def show(
     from bert_cli.recipe.load import dump_recipe, load_recipe, recipe_hash
     from bert_cli.recipe.yaml import parse_text
 
-    name = _recipe_in(name)
     if resolved:
         recipe = load_recipe(name).recipe
         if as_json:
@@ -98,7 +88,6 @@ def cp(
     """Copy a recipe to a file of your own."""
     from bert_cli.recipe.files import find_recipe, read_text
 
-    name = _recipe_in(name)
     file = find_recipe(name, where=name)
     text = read_text(file.path, name=file.name)
     target = Path(dest)
@@ -134,7 +123,7 @@ def validate(
     for name in names:
         found: list[BertctlError] = []
         try:
-            load_recipe(_recipe_in(name))
+            load_recipe(name)
         except BertctlError as error:
             found = list(error.errors) if isinstance(error, ErrorGroup) else [error]
         mistakes += found
@@ -161,7 +150,7 @@ def diff(
     from bert_cli.recipe.load import load_recipe
     from bert_cli.recipe.scalars import flow
 
-    left, right = (_cells(load_recipe(_recipe_in(name))) for name in (a, b))
+    left, right = (_cells(load_recipe(name)) for name in (a, b))
     keys = [key for key in {**left, **right} if left.get(key, ()) != right.get(key, ())]
     if as_json:
         print_json([{"key": key, "a": left.get(key), "b": right.get(key)} for key in keys])

@@ -12,6 +12,8 @@ from pathlib import Path
 from bert_cli.errors import UsageError
 
 MAX_BYTES = 1_000_000
+IN_RUN = "recipe.yaml"
+"""The recipe of a run folder."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,16 @@ def find_recipe(
     where: str | None = None,
     key: str | None = None,
 ) -> RecipeFile:
-    """The recipe that `name` means: a file (relative to the folder `beside`), or a shipped one.
+    """The recipe that `name` means: a file or run folder (relative to the folder `beside`), or a shipped one.
 
     `sst2` stands for `VERB/sst2`, or for the only shipped recipe of that last name.
 
     Raises:
-        UsageError: nothing has that name (R001), it is a folder (R002).
+        UsageError: nothing has that name (R001), it is a folder without one (R002).
     """
     path = (beside or Path()) / name
+    if _is_other_than_folder(path / IN_RUN):
+        path /= IN_RUN
     shipped = shipped_recipes()
     full = [full for full in shipped if name in (full, f"{full}.yaml") or full.rpartition("/")[2] == name]
     if _is_other_than_folder(path):
@@ -61,10 +65,9 @@ def find_recipe(
         return RecipeFile(shipped[f"{verb}/{name}"], f"{verb}/{name}", True)
     if len(full) == 1:
         return RecipeFile(shipped[full[0]], full[0], True)
-    if not full and path.is_dir():
-        inside = path / "recipe.yaml"
-        hint = f"name the file: {inside}" if inside.is_file() else "name a file in it"
-        raise UsageError("R002", f"'{name}' is a folder, not a recipe", where=where, key=key, help=hint)
+    if not full and _is_folder(path):
+        hint = "name a file in it, or a run folder"
+        raise UsageError("R002", f"'{name}' is a folder without a recipe", where=where, key=key, help=hint)
     shorts = [short.rpartition("/")[2] for short in shipped] if "/" not in name else []
     siblings = sorted(str(other) for other in path.parent.glob("*.y*ml")) if path.suffix in (".yaml", ".yml") else []
     raise UsageError(
@@ -82,6 +85,13 @@ def _is_other_than_folder(path: Path) -> bool:
     """True for files, pipes and devices; False too for names that no file can have."""
     try:
         return path.exists() and not path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False
 

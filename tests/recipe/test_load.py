@@ -105,10 +105,15 @@ def test_shipped_recipes_are_named_by_folder_and_stem(shipped: None) -> None:
     assert list(shipped_recipes()) == ["finetune/sst2", "pretrain/tiny"]
 
 
-def test_a_folder_is_not_a_recipe_but_the_one_in_it_is_named(write: Write) -> None:
-    write("runs/a/recipe.yaml", "")
-    error = mistake("runs/a")
-    assert (error.code, error.help) == ("R002", "name the file: runs/a/recipe.yaml")
+def test_a_run_folder_stands_for_its_recipe_and_another_folder_for_none(write: Write) -> None:
+    write("runs/a/recipe.yaml", "task: rte\n")
+    assert load_recipe("runs/a").recipe.task == "rte"
+    assert load_recipe(write("mine.yaml", "extends: runs/a\n")).recipe.task == "rte"
+    assert (mistake("runs").code, mistake("runs").help) == ("R002", "name a file in it, or a run folder")
+
+
+def test_a_name_that_no_file_can_have_is_no_recipe() -> None:
+    assert mistake("x" * 5000).code == "R001"
 
 
 def test_mappings_merge_key_by_key_and_lists_are_replaced(write: Write) -> None:
