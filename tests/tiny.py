@@ -22,6 +22,7 @@ TOPICS = ("music", "camera", "story")
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FAMILIES = ("bert", "roberta", "distilbert", "modernbert", "electra")
+"""What most tests run on; `tiny_config` knows some more."""
 POSITIONS = 64
 
 _ROLES = {"cls_token": 2, "sep_token": 3, "pad_token": 0, "unk_token": 1, "mask_token": 4}
@@ -80,6 +81,12 @@ def tiny_config(family: str = "bert", **changes: Any) -> Any:
         "hidden_dropout_prob": 0.1,
         "attention_probs_dropout_prob": 0.1,
     }
+    rotary = {
+        **{name: value for name, value in bert.items() if not name.endswith("dropout_prob")},
+        "attention_dropout": 0.1,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    }
     own: dict[str, dict[str, Any]] = {
         "bert": bert,
         # Positions are counted from pad_token_id + 1.
@@ -102,22 +109,20 @@ def tiny_config(family: str = "bert", **changes: Any) -> Any:
             "seq_classif_dropout": 0.1,
         },
         "modernbert": {
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "max_position_embeddings": POSITIONS,
+            **rotary,
             "global_attn_every_n_layers": 2,
             "local_attention": 8,
-            "attention_dropout": 0.1,
             "mlp_dropout": 0.1,
             "embedding_dropout": 0.1,
             "classifier_dropout": 0.1,
             "cls_token_id": 2,
             "sep_token_id": 3,
-            "bos_token_id": 2,
-            "eos_token_id": 3,
         },
+        "albert": {**bert, "embedding_size": 16},
+        "deberta-v2": {**bert, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
+        "nomic_bert": bert,
+        # Each key serves two queries.
+        "eurobert": {**rotary, "num_attention_heads": 4, "num_key_value_heads": 2, "mask_token_id": 4},
     }
     return AutoConfig.for_model(family, **{**common, **own[family], **changes})
 

@@ -14,14 +14,24 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from bert_cli.env import cache_dir
-from bert_cli.errors import HubError, ModelError, closest
+from bert_cli.errors import HubError, ModelError, closest, listing
 from bert_cli.files import digest, drafted
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_RUNS = "runs"
+"""Where runs go unless `--out` names another place; nobody's name on the hub."""
 _FILES = ["*.json", "*.txt", "*.model", "tokenizer*", "vocab*", "merges*", "spm*"]
+
+
+class Access(TypedDict, total=False):
+    """How a model may be fetched and read, as keywords of `locate`."""
+
+    revision: str | None
+    allow_bin: bool
+    offline: bool
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def locate(
     """Find a model and check it.
 
     Args:
-        name: run folder (its `best/` is meant), model folder or hub id.
+        name: run folder (its `best/` is meant), model folder or hub id; `A/B` is a path where a folder `A` is here.
         revision: branch, tag or commit, for hub ids.
         allow_bin: convert pickled weights where there are no others.
         offline: look only at what is on this disk.
@@ -84,25 +94,44 @@ def locate(
             allowed="a model folder, a run folder, or OWNER/NAME on the hub",
             help="name the folder that holds config.json",
         )
-    elif not _HUB_ID.match(name):
+    elif not _may_be_on_hub(name):
         raise _no_folder(path)
     else:
         located = _download(name, revision=revision, allow_bin=allow_bin, offline=offline, weights=weights)
     return _checked(located, allow_bin=allow_bin, weights=weights)
 
 
+def _may_be_on_hub(name: str) -> bool:
+    owner, _, model = name.rpartition("/")
+    of_a_run = owner == _RUNS or (owner and model == "best")
+    return bool(_HUB_ID.match(name)) and not of_a_run and not (owner and Path(owner).is_dir())
+
+
 def _no_folder(path: Path) -> ModelError:
-    parent = path.parent
-    siblings = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
-    near = closest(path.name, siblings)
+    gap = next(part for part in (*reversed(path.parents), path) if not part.exists())
+    beside = sorted(entry.name for entry in gap.parent.iterdir() if entry.is_dir()) if gap.parent.is_dir() else []
+    near = closest(gap.name, beside)
+    if near:
+        whole = gap.parent / near / path.relative_to(gap)
+        help = f"did you mean {whole if whole.is_dir() else gap.parent / near}?"
+    else:
+        place = "here" if gap.parent == Path() else f"in {gap.parent}"
+        help = f"the folders {place} are {listing(beside, 6)}" if beside else "check the path with ls"
     return ModelError(
         "L003",
-        f"there is no model folder '{path}', and it is not a hub id either",
+        f"there is no model folder '{path}'",
         key="model.name",
         found=str(path),
-        allowed="a model folder, a run folder, or OWNER/NAME on the hub",
-        help=f"did you mean {parent / near}?" if near else "check the path with ls",
+        allowed="a model folder, a run folder, or OWNER/NAME on the hub where no folder OWNER is here",
+        help=help,
     )
+
+
+def _folder_meant(name: str) -> str | None:
+    """What to say where a name that the hub does not give is nearly that of a run or model here."""
+    models = [path.parent.name for kind in ("recipe.yaml", "config.json") for path in Path().glob(f"*/{kind}")]
+    near = closest(name, models)
+    return f"did you mean the folder {near}?" if near else None
 
 
 def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool, weights: bool) -> Located:
@@ -126,7 +155,7 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
             key="model.name",
             found=name,
             allowed="a model folder, a run folder, or OWNER/NAME on the hub",
-            help="check the name; for a private model set HF_TOKEN",
+            help=_folder_meant(name) or "check the name; for a private model set HF_TOKEN",
         ) from error
     except errors.RevisionNotFoundError as error:
         raise HubError(
@@ -144,7 +173,8 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
             key="model.name",
             found=name if offline else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
             allowed="a model folder, a run folder, or OWNER/NAME on the hub",
-            help=f"check the path; or, where there is a network: hf download {name} --local-dir DIR, then --model DIR",
+            help=_folder_meant(name)
+            or f"check the path; or, where there is a network: hf download {name} --local-dir DIR, then --model DIR",
         ) from error
     commit = Path(folder).name
     return Located(Path(folder), name, hub_id=name, revision=commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None)

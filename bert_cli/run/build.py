@@ -22,6 +22,7 @@ from bert_cli.objectives.base import Objective
 from bert_cli.objectives.mlm import MaskedLanguageModelling
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
 from bert_cli.run.prepare import Note, Prepared
+from bert_cli.runtime import choose_device
 from bert_cli.train.optim import adamw, names
 from bert_cli.train.schedule import Schedule
 
@@ -90,8 +91,10 @@ def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambd
             seed=recipe.train.seed,
         )
     check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
-    if recipe.model.attention in ("auto", "unpadded"):
-        reason = unpad(model, required=recipe.model.attention == "unpadded")
+    asked = recipe.model.attention
+    # On a GPU torch's own attention is the choice until another has been measured to be faster there.
+    if asked == "unpadded" or asked == "auto" and choose_device(recipe.dist.device) == "cpu":
+        reason = unpad(model, required=asked == "unpadded")
         if reason is not None:
             note(f"padded batches, sorted by length: {reason}")
     return model

@@ -71,6 +71,46 @@ def test_a_wrong_path_suggests_the_nearest_folder(folder: Path) -> None:
     assert "did you mean" not in str(refused(folder.with_name("zzzzzzzzzz")).help)
 
 
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [
+        ("models/my-modle", "did you mean models/my-model?"),
+        ("./modles/my-model", "did you mean models/my-model?"),
+        ("./modles/other", "did you mean models?"),
+        ("models/zzz", "the folders in models are my-model"),
+        ("runs/x", "the folders here are hub, models"),
+        ("model/best", "did you mean models?"),
+        ("models/my-model/zzz", "check the path with ls"),
+    ],
+)
+def test_a_path_into_folders_that_are_here_is_never_asked_of_the_hub(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, help: str
+) -> None:
+    (folder.parent.parent / "hub").mkdir()
+    monkeypatch.chdir(folder.parent.parent)
+    error = refused(name)
+    assert (error.code, error.help) == ("L003", help)
+
+
+def test_an_owner_and_a_name_are_asked_of_the_hub_where_no_such_folder_is_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent.parent)
+    for name in ("model/my-model", "nobody/my-model"):
+        with pytest.raises(HubError) as caught:
+            locate(name, offline=True)
+        assert caught.value.code == "E003"
+
+
+def test_a_name_that_the_hub_does_not_give_suggests_the_nearest_model_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(HubError) as caught:
+        locate("my-modle", offline=True)
+    assert caught.value.help == "did you mean the folder my-model?"
+
+
 def test_a_file_is_not_a_model(folder: Path) -> None:
     assert refused(folder / "config.json").code == "L002"
 

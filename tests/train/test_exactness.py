@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from bert_cli.data.plan import Plan, PlannedStep
 from bert_cli.data.store import EncodedChunk, SplitStore, write_split
+from bert_cli.models.attention import unpad
 from bert_cli.models.build import load_model, load_tokenizer
 from bert_cli.models.locate import locate
 from bert_cli.objectives.base import Objective, Trainee
@@ -207,14 +208,17 @@ def test_gradient_and_loss_of_a_batch_do_not_depend_on_its_micro_batches(
     plans = {
         **{how: cut_plan(store, sizes) for how, sizes in CUTS.items()},
         "the plan's own cut": Plan(store.lengths, N, 1, 11, 2 * int(store.lengths.max())),
+        "its cut without padding": Plan(store.lengths, N, 1, 11, 2 * int(store.lengths.max()), unpadded=True),
     }
     assert 1 < len(plans["the plan's own cut"].step(0).micro_batches) < N
-    for how, plan in plans.items():
-        record = one_step(model, objective, store, plan, runtime)
-        assert distance(take_gradient(model), reference) <= EQUAL, how
-        assert record.loss == pytest.approx(float(expected.detach()), rel=EQUAL), how
-        assert record.losses == {"loss": record.loss}
-        assert (record.examples, record.tokens) == (N, int(store.lengths.sum())), how
+    for padding in (True, False):
+        assert padding or unpad(model) is None
+        for how, plan in plans.items():
+            record = one_step(model, objective, store, plan, runtime)
+            assert distance(take_gradient(model), reference) <= EQUAL, (how, padding)
+            assert record.loss == pytest.approx(float(expected.detach()), rel=EQUAL), (how, padding)
+            assert record.losses == {"loss": record.loss}
+            assert (record.examples, record.tokens) == (N, int(store.lengths.sum())), how
 
 
 def cancellation(model: Any, tokenizer: Any, store: SplitStore, targets: torch.Tensor, mean: Gradient) -> float:
@@ -349,10 +353,12 @@ def test_the_gradient_of_masked_tokens_does_not_depend_on_the_micro_batches(
     expected.backward()
     reference = take_gradient(model)
     assert len(set(counts)) > 1, "equal counts would make a mean of means right"
-    for how, sizes in CUTS.items():
-        record = one_step(model, objective, store, cut_plan(store, sizes), runtime)
-        assert distance(take_gradient(model), reference) <= EQUAL, how
-        assert record.loss == pytest.approx(float(expected.detach()), rel=EQUAL), how
+    for padding in (True, False):
+        assert padding or unpad(model) is None
+        for how, sizes in CUTS.items():
+            record = one_step(model, objective, store, cut_plan(store, sizes), runtime)
+            assert distance(take_gradient(model), reference) <= EQUAL, (how, padding)
+            assert record.loss == pytest.approx(float(expected.detach()), rel=EQUAL), (how, padding)
 
 
 def test_masks_depend_on_seed_epoch_and_block_alone_and_follow_the_paper(
