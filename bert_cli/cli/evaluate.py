@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bert_cli.cli import scoring
 from bert_cli.cli.console import note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, fp32 or bf16. Default: the run's own.", show_default=False)
-    ] = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,47 +46,69 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", show_default=False)
-    ] = None,
-    allow_bin: Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    threshold: scoring.Threshold = None,
+    max_length: scoring.MaxLength = None,
+    limit: scoring.Limit = None,
+    batch_size: scoring.BatchSize = None,
+    device: scoring.Device = None,
+    precision: scoring.PrecisionName = None,
+    overwrite: scoring.Overwrite = False,
+    revision: scoring.Revision = None,
+    allow_bin: scoring.AllowBin = False,
+    offline: scoring.Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")] = False,
+    quiet: scoring.Quiet = False,
 ) -> None:
     """Score a run's best model, or any model, on a labelled split.
 
     bertctl eval runs/sst2-bert-base-uncased --fail-under accuracy=0.9
     """
     from bert_cli.run import evaluate as work
+    from bert_cli.run.gates import check_gates, read_gates
 
-    gates = work.read_gates(fail_under or [])
+    gates = read_gates(fail_under or [])
+    scoring.check_out(predictions, flag="--predictions", overwrite=overwrite)
+    log = scoring.silent if quiet else note
     found = work.evaluate(
         target,
         task=task,
         data=data,
         split=split,
         labels=None if labels is None else tuple(name.strip() for name in labels.split(",")),
-        precision=precision,
+        flags={
+            "eval.threshold": threshold,
+            "data.max_length": max_length,
+            "data.limit": limit,
+            "dist.device": device,
+            "train.precision": precision,
+        },
+        batch_size=batch_size,
         overrides=tuple(overrides or ()),
+        gates=gates,
         revision=revision,
         allow_bin=allow_bin,
         offline=offline,
         write_to=predictions,
-        note=note,
+        note=log,
     )
+    if cut := scoring.cut_texts(found.truncated, found.n, found.max_length):
+        log(cut)
     if as_json:
         print_json(found.as_dict())
     else:
         _show(found)
-    work.check_gates(found.scores, gates)
+    check_gates(found.scores, gates)
 
 
 def _show(found: Evaluation) -> None:
+    from bert_cli.metrics.external import short_names
+
     threshold = "" if found.threshold is None else f"  ·  threshold {found.threshold:g}"
-    source = f"{found.task} {found.split} ({found.origin}, {found.n} examples)"
-    say(f"{found.model}  ·  {source}  ·  {found.precision}{threshold}")
+    say(f"{found.model}  ·  {found.task}  ·  {found.precision}{threshold}")
+    say(f"scored on {found.rows}")
     say("")
-    print_table([(name, f"{value:.4f}") for name, value in found.scores.items()])
+    shown = short_names(found.scores)
+    print_table([(shown[name], f"{value:.4f}") for name, value in found.scores.items()])
     classes = found.report.get("classes")
     if classes:
         say("")

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bert_cli.cli import scoring
+from bert_cli.cli.console import note
 from bert_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bert_cli.data.read import Record
+    from bert_cli.run.predict import Tally
+
+STDIN = "-"
+
+
+def _known_format(value: str | None) -> str | None:
+    """A format as the readers call it.
+
+    Raises:
+        UsageError: there is no such format (U076).
+    """
+    if value is None:
+        return None
+    from bert_cli.data.read import FORMATS
+
+    plain = value.lower().lstrip(".")
+    scoring.one_of("--format", FORMATS, help="--format csv")(plain.removesuffix(".gz"))
+    return plain
 
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Run folder, model folder or hub id.")],
     source: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="CSV, TSV, JSONL, Parquet or plain lines; - is stdin.")
-    ] = "-",
+    ] = STDIN,
     text: Annotated[
         str | None, typer.Option("--text", help="Column of the text. Default: the model's own.", show_default=False)
     ] = None,
@@ -28,6 +52,7 @@ def predict(
         str | None,
         typer.Option(
             "--format",
+            callback=_known_format,
             help="csv, tsv, jsonl, parquet or txt. Default: by the file's name; stdin: txt.",
             show_default=False,
         ),
@@ -35,34 +60,57 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the predictions. Default: stdout.", show_default=False)
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            min=0.0,
-            max=1.0,
-            help="Multi-label: probability from which a label counts. Default: the model's own.",
-            show_default=False,
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option("--precision", help="auto, fp32 or bf16. Default: the model's own.", show_default=False),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", show_default=False)
-    ] = None,
-    allow_bin: Annotated[bool, typer.Option("--allow-bin", help="Accept a model with only pickled weights.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    threshold: scoring.Threshold = None,
+    max_length: scoring.MaxLength = None,
+    limit: scoring.Limit = None,
+    batch_size: scoring.BatchSize = None,
+    device: scoring.Device = None,
+    precision: scoring.PrecisionName = None,
+    overwrite: scoring.Overwrite = False,
+    revision: scoring.Revision = None,
+    allow_bin: scoring.AllowBin = False,
+    offline: scoring.Offline = False,
+    quiet: scoring.Quiet = False,
 ) -> None:
-    """Predict labels or scores for texts, one JSON object a line, in the order of the input.
+    """Predict labels or scores for texts, one JSON line each.
+
+    Lines come in the order of the input, the first ones while the rest is still read.
 
     echo "a fine film" | bertctl predict runs/sst2-bert-base-uncased
     """
-    from bert_cli.data.read import iter_records
-    from bert_cli.run.predict import load_predictor
+    columns = {role: name for role, name in (("text", text), ("text_pair", text_pair)) if name}
+    _check_places(source, out, overwrite=overwrite)
+    kind = kind or _format_of(source)
+    records = _open(source, kind, limit=limit)
+    plain = kind.removesuffix(".gz") == "txt"
+    if plain and columns:
+        raise _no_columns(columns)
 
-    if out is not None and source != "-" and out.resolve() == Path(source).resolve():
+    from bert_cli.run.predict import Tally, load_predictor
+
+    predictor = load_predictor(
+        model,
+        pairs="text_pair" in columns,
+        threshold=threshold,
+        max_length=max_length,
+        batch_size=batch_size,
+        device=device or "auto",
+        precision=precision,
+        revision=revision,
+        allow_bin=allow_bin,
+        offline=offline,
+    )
+    if plain and predictor.needs_pair:
+        raise _no_second_text(source)
+    tally = Tally()
+    origin = "stdin" if source == STDIN else source
+    _write(predictor.stream(records, origin=origin, columns=columns, tally=tally), out, quiet=quiet)
+    if not quiet:
+        _sum_up(tally, predictor.max_length, out)
+
+
+def _check_places(source: str, out: Path | None, *, overwrite: bool) -> None:
+    if out is not None and source != STDIN and out.resolve() == Path(source).resolve():
         raise UsageError(
             "U072",
             "the predictions would replace the texts they are made from",
@@ -71,49 +119,83 @@ def predict(
             allowed="another file than the input",
             help="--out predictions.jsonl",
         )
-    if source != "-" and not Path(source).exists():
-        # Checked before a model is loaded: a typing mistake should cost nothing.
-        list(iter_records(Path(source), format=kind))
-    predictor = load_predictor(
-        model, precision=precision, threshold=threshold, revision=revision, allow_bin=allow_bin, offline=offline
+    scoring.check_out(out, flag="--out", overwrite=overwrite)
+
+
+def _format_of(source: str) -> str:
+    """What the file's name says, or its suffix where that says nothing; plain lines from standard input."""
+    from bert_cli.data.read import format_of
+
+    if source == STDIN:
+        return "txt"
+    known = format_of(Path(source).name)
+    return known[1] if known else ""
+
+
+def _open(source: str, kind: str, *, limit: int | None) -> Iterator[Record]:
+    """Records of the source. That it is there, and in a format that is known, is found out before a model is loaded."""
+    from itertools import islice
+
+    from bert_cli.data.read import iter_records
+
+    if source == STDIN:
+        return islice(iter_records(sys.stdin.buffer, format=kind, name="stdin"), limit)
+    return islice(iter_records(Path(source), format=kind or None), limit)
+
+
+def _no_columns(columns: dict[str, str]) -> UsageError:
+    role, name = next(iter(columns.items()))
+    return UsageError(
+        "U074",
+        "plain lines have no columns",
+        key=f"--{role.replace('_', '-')}",
+        found=name,
+        allowed="a column of csv, tsv, jsonl or parquet",
+        help="--format csv (or tsv, jsonl) where the input has columns",
     )
-    columns = {role: name for role, name in (("text", text), ("text_pair", text_pair)) if name}
-    with ExitStack() as stack:
-        if source == "-":
-            records = iter_records(sys.stdin.buffer, format=kind or "txt", name="stdin")
-        else:
-            records = iter_records(Path(source), format=kind)
-        sink = stack.enter_context(_Draft(out)) if out is not None else sys.stdout
-        for prediction in predictor.stream(records, origin="stdin" if source == "-" else source, columns=columns):
-            sink.write(json.dumps(prediction, ensure_ascii=False) + "\n")
-            if out is None:
-                sink.flush()
 
 
-class _Draft:
-    """A text file that takes its place only when everything went well."""
+def _no_second_text(source: str) -> UsageError:
+    return UsageError(
+        "U074",
+        "the model reads pairs of texts, and a plain line holds one text",
+        where="stdin" if source == STDIN else source,
+        key="--format",
+        found="txt",
+        allowed="csv, tsv, jsonl, json or parquet",
+        help="--format csv (or jsonl) --text COLUMN --text-pair COLUMN",
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._draft = path.with_name(f".{path.name}.draft")
 
-    def __enter__(self) -> IO[str]:
-        if self._path.is_dir():
-            raise UsageError(
-                "U071",
-                "the predictions go to a file, this is a folder",
-                key="--out",
-                found=str(self._path),
-                allowed="a file",
-                help=f"--out {self._path / 'predictions.jsonl'}",
-            )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._draft.open("w", encoding="utf-8")
-        return self._file
+def _sum_up(tally: Tally, max_length: int, out: Path | None) -> None:
+    if cut := scoring.cut_texts(tally.truncated, tally.rows, max_length):
+        note(cut)
+    if out is not None:
+        note(f"predictions: {out}, {tally.rows} row{'' if tally.rows == 1 else 's'}")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._draft.replace(self._path)
-        else:
-            self._draft.unlink(missing_ok=True)
+
+def _write(predictions: Iterable[dict[str, Any]], out: Path | None, *, quiet: bool) -> None:
+    from bert_cli.run.predictions import line, place_for
+
+    if out is None:
+        for prediction in predictions:
+            sys.stdout.write(line(prediction))
+            sys.stdout.flush()
+        return
+    with place_for(out) as file, _progress(shown=not quiet and sys.stderr.isatty()) as show:
+        for number, prediction in enumerate(predictions, 1):
+            file.write(line(prediction))
+            show(number)
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A live line on stderr that is told how many texts are done, and leaves nothing behind."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    began = time.perf_counter()
+    with Console(stderr=True).status("0 texts") as status:
+        yield lambda done: status.update(f"{done} texts  {done / (time.perf_counter() - began):.0f}/s")

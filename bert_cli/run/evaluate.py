@@ -1,32 +1,38 @@
 """The verb `eval` as a function: a finished model on a labelled split.
 
 For a run it repeats the score recorded for `best/` exactly: same data, same batches, same precision, same threshold.
-Class names are matched by name; where they differ from the data's the evaluation is refused.
+Class names are matched by name; where they differ from the data's the evaluation is refused. Whatever can be refused
+without data is refused before they are read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from bert_cli.errors import ModelError, QualityGateError, UsageError
-from bert_cli.metrics import Predictions, larger_is_better, report
-from bert_cli.models.heads import head_labels, unnamed
-from bert_cli.models.locate import Located, locate
+import numpy as np
+
+from bert_cli.data.store import SplitStore
+from bert_cli.metrics import Predictions, report
+from bert_cli.metrics.scorer import reported
+from bert_cli.models.locate import Access
+from bert_cli.objectives.mlm import MaskedLanguageModelling
+from bert_cli.objectives.sequence import SequenceObjective
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
+from bert_cli.run.asked import batch_tokens, check_length, check_threshold, room_of
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
 from bert_cli.run.finetune import make_scorer
+from bert_cli.run.gates import Gate, check_names
 from bert_cli.run.prepare import Prepared, prepare_sequence
-from bert_cli.run.publish import FACTS, ModelFacts
-from bert_cli.run.rundir import RunDir
+from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows
+from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
 from bert_cli.runtime import Runtime
 from bert_cli.train.evaluate import score
 
@@ -38,6 +44,9 @@ class Evaluation:
     """Scores of one split.
 
     Attributes:
+        origin: the file or hub split that was read.
+        held_out: share of `origin` that the rows are, where they were held out of it for validation.
+        n: rows scored; truncated: those of them that were longer than `max_length` tokens.
         report: per-class scores and confusion matrix, or residuals; empty for fill-mask.
         predictions: the file written, or None.
     """
@@ -46,13 +55,23 @@ class Evaluation:
     task: str
     split: str
     origin: str
+    held_out: float | None
     n: int
+    truncated: int
+    max_length: int
     scores: dict[str, float]
     report: dict[str, Any]
     labels: tuple[str, ...] | None
     threshold: float | None
     precision: str
     predictions: Path | None
+
+    @property
+    def rows(self) -> str:
+        """What was scored, in words."""
+        place = self.origin if self.held_out is None else f"{100 * self.held_out:g} % held out of {self.origin}"
+        unit = "block" if self.task == "fill-mask" else "row"
+        return f"{self.split}: {place}, {self.n} {unit}{'' if self.n == 1 else 's'}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -61,13 +80,20 @@ class Evaluation:
         return values
 
 
-def run_of(target: str) -> RunDir | None:
-    """The run folder that `target` names, itself or by its `best/`; None for any other model."""
-    path = Path(target).expanduser()
-    for folder in (path, path.parent if path.name == "best" else None):
-        if folder is not None and (folder / "recipe.yaml").is_file():
-            return RunDir(folder)
-    return None
+@dataclass(frozen=True)
+class _Answers:
+    """What a model said about a split, and what that is worth."""
+
+    prepared: Prepared
+    split: str
+    outputs: np.ndarray
+    scores: dict[str, float]
+    threshold: float
+    precision: str
+
+    @property
+    def store(self) -> SplitStore:
+        return self.prepared.store.splits[self.split]
 
 
 def evaluate(
@@ -77,13 +103,13 @@ def evaluate(
     data: str | None = None,
     split: str = "validation",
     labels: tuple[str, ...] | None = None,
-    precision: str | None = None,
+    flags: Mapping[str, object] | None = None,
+    batch_size: int | None = None,
     overrides: tuple[str, ...] = (),
-    revision: str | None = None,
-    allow_bin: bool = False,
-    offline: bool = False,
+    gates: Sequence[Gate] = (),
     write_to: Path | None = None,
     note: Note = lambda _: None,
+    **access: Unpack[Access],
 ) -> Evaluation:
     """Score a run's best model, or any model, on one split.
 
@@ -91,219 +117,171 @@ def evaluate(
         target: run folder, model folder or hub id.
         task, data: override what the run was trained on.
         labels: names for the outputs of a model that has only LABEL_0, LABEL_1 …
-        precision: default: the one the model was selected at.
-        revision: branch, tag or commit of a hub model.
+        flags: recipe key -> value, None where it is not given; default: what the model was selected with.
+        batch_size: texts of full length in one forward pass; default: the run's own batches.
+        gates: whose scores must be there; `check_gates` compares them.
         write_to: where predictions go; default: the run's folder, or here for a bare model.
+        access: see `locate`.
 
     Raises:
-        ModelError: the model has no head for the task (L041), or a head whose outputs have no names (L042).
+        ModelError: the model has no head for the task (L041, L044), or one whose outputs have no names (L042).
+        UsageError: something is asked for that the model or task does not have (U051, U053–U057, R032).
+        DataError: no such split (D043), or data that are not the run's any more (D091).
     """
-    run = run_of(target)
-    located = locate(target, revision=revision, offline=offline, allow_bin=allow_bin)
-    facts = ModelFacts.read(located.folder)
-    recipe = _recipe(run, facts, located, task=task, data=data, precision=precision, overrides=overrides)
-    if require_task(recipe).objective == "fill-mask":
-        prepared = prepare_corpus(recipe, offline=offline, note=note)
-    else:
-        file_split = split if data is not None else "train"
-        prepared = _prepare(
-            recipe, located, split=split, labels=labels, file_split=file_split, offline=offline, note=note
-        )
-    if split not in prepared.store.splits:
-        raise UsageError(
-            "U050",
-            f"there is no split '{split}'",
-            key="--split",
-            found=split,
-            allowed=sorted(prepared.store.splits),
-            help="--split validation",
-        )
-    onednn = facts.onednn if facts is not None and precision is None else None
+    subject = find_subject(target, **access)
+    flags, offline = flags or {}, access.get("offline", False)
+    # A file named for this evaluation is the split itself; the file of a run is its training split.
+    new_data = data is not None or any(text.startswith("data.source=") for text in overrides)
+    recipe = _recipe(subject, {"data.source": data, **flags}, task=task, overrides=overrides, new_data=new_data)
+    recipe = _with_batches(recipe, batch_size)
+    names = _check_asked(subject, recipe, labels=labels, gates=gates)
+    file_split = split if new_data else "train"
+    _check_rows(subject, recipe, split, file_split=file_split, new_data=new_data, offline=offline)
+    prepared = _prepare(recipe, split, names=names, file_split=file_split, offline=offline, note=note)
+    onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
-    model = build_model(prepared, trained=True).to(runtime.device)
-    objective = build_objective(prepared, model)
-    store = prepared.store.splits[split]
-    scored = score(model, objective, store, runtime=runtime, max_tokens=recipe.eval.batch_tokens)
-    scorer = make_scorer(prepared)
-    wanted = recipe.eval.threshold
-    threshold = float(wanted) if wanted != "auto" else facts.threshold if facts else 0.5
-    scores, threshold = objective.measure(
-        scored.scores, scored.losses, targets=store.targets, scorer=scorer, threshold=threshold
-    )
-    details: dict[str, Any] = {}
+    answers = _ask(subject, prepared, split, runtime=runtime)
     path = None
     if prepared.task.objective != "fill-mask":
-        assert store.targets is not None
-        details = report(
-            Predictions(prepared.task.objective, scored.scores, threshold), store.targets, prepared.labels or ()
-        )
-        path = write_to or _predictions_path(run, prepared, split=split)
-        predictions.write(
-            path, store, scored.scores, objective=prepared.task.objective, labels=prepared.labels, threshold=threshold
-        )
-    return Evaluation(
-        target,
-        prepared.task.name,
-        split,
-        store.facts["origin"],
-        len(store),
-        scores,
-        details,
-        prepared.labels,
-        threshold if prepared.task.objective == "multi-label-classification" else None,
-        runtime.precision.name,
-        path,
-    )
+        path = write_to or _predictions_path(subject, prepared, split)
+        _write(path, answers)
+    return _evaluation(target, answers, path)
 
 
 def _recipe(
-    run: RunDir | None,
-    facts: ModelFacts | None,
-    located: Located,
-    *,
-    task: str | None,
-    data: str | None,
-    precision: str | None,
-    overrides: tuple[str, ...],
+    subject: Subject, flags: Mapping[str, object], *, task: str | None, overrides: tuple[str, ...], new_data: bool
 ) -> Recipe:
-    flags: dict[str, object] = {"model.name": str(located.folder), "data.source": data}
+    """What the model was trained with, then `overrides`, then `flags`; what says nothing about new data is left out."""
+    facts, recorded = subject.facts, subject.recorded
+    if task is None and recorded is None and facts is not None:
+        task = facts.task
     own: list[str] = []
-    if run is None and facts is not None:
-        task = task or facts.task
-        own += [f"data.columns.{role}={flow(column)}" for role, column in facts.columns.items() if data is None]
-    if run is not None and task is not None:
+    if recorded is None and facts is not None and flags["data.source"] is None:
+        own += [f"data.columns.{role}={flow(column)}" for role, column in facts.columns.items()]
+    if recorded is not None and task not in (None, recorded.task):
         # Columns and label names of the training data say nothing about another task's.
         own += ["data.columns=", "data.labels=auto"]
-    if data is not None:
-        own.append("data.validation=auto")
+    if new_data:
+        own += ["data.validation=auto", "data.limit="]
     if facts is not None:
         own += [f"data.max_length={facts.max_length}", f"eval.batch_tokens={facts.batch_tokens}"]
         own.append(f"train.precision={facts.precision}")
-    flags |= {"task": task, "train.precision": precision}
-    path = str(run.recipe) if run is not None else None
+    flags = {**flags, "task": task, "model.name": str(subject.located.folder)}
+    path = str(subject.run.recipe) if subject.run is not None else None
     recipe = load_recipe(path, task=None if path else task, overrides=[*own, *overrides], flags=flags).recipe
     head = {"tokenizer": None, "reset_head": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=head)})
 
 
-def _prepare(
-    recipe: Recipe,
-    located: Located,
-    *,
-    split: str,
-    labels: tuple[str, ...] | None,
-    file_split: str,
-    offline: bool,
-    note: Note,
-) -> Prepared:
+def _with_batches(recipe: Recipe, batch_size: int | None) -> Recipe:
+    tokens = batch_tokens(batch_size, recipe.data.max_length, default=recipe.eval.batch_tokens)
+    return recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"batch_tokens": tokens})})
+
+
+def _check_asked(
+    subject: Subject, recipe: Recipe, *, labels: tuple[str, ...] | None, gates: Sequence[Gate]
+) -> tuple[str, ...] | None:
+    """Refuse what the model cannot do; the names of its outputs in their order, None where they have none."""
     task = require_task(recipe)
-    head = head_labels(located.config, "ForSequenceClassification")
-    if head is None:
-        raise ModelError(
-            "L041",
-            "this model has no trained head for texts",
-            where=str(located.folder),
-            found=", ".join(located.config.get("architectures") or ["no architectures"]),
-            allowed="a model of `bertctl finetune`, or any …ForSequenceClassification",
-            help=f"bertctl finetune --task {task.name} --model {located.name}",
-        )
-    if labels is not None and len(labels) != len(head):
-        raise UsageError(
-            "U051",
-            "one name for each output is needed",
-            key="--labels",
-            found=f"{len(labels)} names",
-            allowed=f"{len(head)}: {', '.join(head[:8])}",
-            help="--labels NAME,NAME",
-        )
-    if labels is None and task.objective != "text-regression" and unnamed(head) and not _ours(located):
-        names = ",".join(task.labels[:8]) if task.labels else "NAME,NAME"
-        raise ModelError(
-            "L042",
-            "the model does not say what its outputs mean",
-            where=str(located.folder / "config.json"),
-            key="--labels",
-            found=", ".join(head[:8]),
-            allowed="a name for each output, in their order",
-            help=f"--labels {names} if that is their order",
-        )
-    order = None if task.objective == "text-regression" else labels or head
+    masked = task.objective == MaskedLanguageModelling.name
+    head = None if masked else trained_head(subject, task)
+    names = output_names(subject, task, head, labels)
+    check_threshold(task.objective, None if recipe.eval.threshold == "auto" else recipe.eval.threshold)
+    metrics = [*task.metrics, *recipe.eval.metrics, *filter(None, [recipe.eval.metric])]
+    check_names(gates, reported(metrics, task.objective), objective=task.objective, more=recipe.eval.metrics)
+    auto_class = MaskedLanguageModelling.auto_class if masked else SequenceObjective.auto_class
+    check_length(room_of(subject.located, auto_class), recipe.data.max_length)
+    return names
+
+
+def _check_rows(
+    subject: Subject, recipe: Recipe, split: str, *, file_split: str, new_data: bool, offline: bool
+) -> None:
+    """Refuse a split that is not there, and rows of a run that are not those of its recorded score."""
+    rows = find_rows(recipe, split, file_split=file_split, offline=offline)
+    run, recorded = subject.run, subject.recorded
+    if run is None or recorded is None or recipe.task != recorded.task:
+        return
+    if not new_data:
+        check_unchanged(run, rows, recipe, split)
+    check_same_rows(run, rows, recipe, recorded)
+
+
+def _prepare(
+    recipe: Recipe, split: str, *, names: tuple[str, ...] | None, file_split: str, offline: bool, note: Note
+) -> Prepared:
+    if require_task(recipe).objective == "fill-mask":
+        return prepare_corpus(recipe, offline=offline, note=note)
     return prepare_sequence(
-        recipe,
-        offline=offline,
-        note=note,
-        splits=(split,),
-        model_labels=order,
-        file_split=file_split,
+        recipe, offline=offline, note=note, splits=(split,), model_labels=names, file_split=file_split
     )
 
 
-def _ours(located: Located) -> bool:
-    """Whether bertctl wrote the model, which then means its labels as they are."""
-    return (located.folder / FACTS).is_file()
+def _ask(subject: Subject, prepared: Prepared, split: str, *, runtime: Runtime) -> _Answers:
+    """Run the model over the split and compare with its targets, at the threshold it was selected at."""
+    store, section = prepared.store.splits[split], prepared.recipe.eval
+    scorer = make_scorer(prepared)
+    model = build_model(prepared, trained=True).to(runtime.device)
+    objective = build_objective(prepared, model)
+    scored = score(model, objective, store, runtime=runtime, max_tokens=section.batch_tokens)
+    own = subject.facts.threshold if subject.facts is not None else 0.5
+    scores, threshold = objective.measure(
+        scored.scores,
+        scored.losses,
+        targets=store.targets,
+        scorer=scorer,
+        threshold=own if section.threshold == "auto" else float(section.threshold),
+    )
+    return _Answers(prepared, split, scored.scores, scores, threshold, runtime.precision.name)
 
 
-def _predictions_path(run: RunDir | None, prepared: Prepared, *, split: str) -> Path:
+def _evaluation(target: str, answers: _Answers, path: Path | None) -> Evaluation:
+    prepared, store = answers.prepared, answers.store
+    return Evaluation(
+        model=target,
+        task=prepared.task.name,
+        split=answers.split,
+        origin=store.facts["origin"],
+        held_out=store.facts["held_out"],
+        n=len(store),
+        truncated=store.facts["truncated"],
+        max_length=prepared.recipe.data.max_length,
+        scores=answers.scores,
+        report=_report(answers),
+        labels=prepared.labels,
+        threshold=answers.threshold if prepared.task.objective == "multi-label-classification" else None,
+        precision=answers.precision,
+        predictions=path,
+    )
+
+
+def _report(answers: _Answers) -> dict[str, Any]:
+    objective, labels = answers.prepared.task.objective, answers.prepared.labels
+    if objective == "fill-mask":
+        return {}
+    assert answers.store.targets is not None
+    return report(Predictions(objective, answers.outputs, answers.threshold), answers.store.targets, labels or ())
+
+
+def _write(path: Path, answers: _Answers) -> None:
+    predictions.write(
+        path,
+        answers.store,
+        answers.outputs,
+        objective=answers.prepared.task.objective,
+        labels=answers.prepared.labels,
+        threshold=answers.threshold,
+    )
+
+
+def _predictions_path(subject: Subject, prepared: Prepared, split: str) -> Path:
+    """In the run's folder, where the predictions on its own data keep their name."""
+    recipe, recorded = prepared.recipe, subject.recorded
     name = f"{split}.jsonl"
-    if run is None:
+    if subject.run is None or recorded is None:
         return Path(f"predictions-{prepared.task.name}-{name}")
-    elsewhere = prepared.recipe.data.source != load_recipe(str(run.recipe)).recipe.data.source
-    return run.predictions / (
-        f"{prepared.task.name}-{Path(str(prepared.recipe.data.source)).name}-{name}" if elsewhere else name
-    )
-
-
-def read_gates(texts: Sequence[str]) -> list[tuple[str, float]]:
-    """Gates `METRIC=NUMBER` as names with limits.
-
-    Raises:
-        UsageError: a gate that cannot be read (U052).
-    """
-    gates = []
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            limit = float(number)
-        except ValueError:
-            limit = math.nan
-        if not name or math.isnan(limit):
-            raise UsageError(
-                "U052",
-                "a gate is METRIC=NUMBER",
-                key="--fail-under",
-                found=text,
-                allowed="METRIC=NUMBER",
-                help="--fail-under accuracy=0.9",
-            )
-        gates.append((name, limit))
-    return gates
-
-
-def check_gates(scores: dict[str, float], gates: Sequence[tuple[str, float]]) -> None:
-    """Refuse scores beyond the gates.
-
-    Raises:
-        UsageError: a gate names no score (U053).
-        QualityGateError: a gate is missed (Q001).
-    """
-    for name, limit in gates:
-        if name not in scores:
-            raise UsageError(
-                "U053",
-                f"there is no score '{name}' here",
-                key="--fail-under",
-                found=name,
-                allowed=list(scores),
-                help="--fail-under accuracy=0.9",
-            )
-        value = scores[name]
-        larger = larger_is_better(name)
-        if not (value >= limit if larger else value <= limit):
-            raise QualityGateError(
-                "Q001",
-                f"{name} is {value:.6g}",
-                key="--fail-under",
-                found=f"{value:.6g}",
-                allowed=f"{'at least' if larger else 'at most'} {limit:g}",
-                help="train longer or on more data, or lower the gate",
-            )
+    if recipe.data.limit != recorded.data.limit:
+        name = f"{split}-all.jsonl" if recipe.data.limit is None else f"{split}-first-{recipe.data.limit}.jsonl"
+    if (recipe.task, recipe.data.source) != (recorded.task, recorded.data.source):
+        name = f"{prepared.task.name}-{Path(str(recipe.data.source)).name}-{name}"
+    return subject.run.predictions / name

@@ -1,20 +1,22 @@
 """What a model said about each example, as JSON lines.
 
 One object a line, in the split's order: text, gold, predicted label and probabilities. Written beside its place and
-renamed, so a reader never sees half a file.
+renamed, so a reader never sees half a file; a pipe or a device is written to as it is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from bert_cli.data.store import SplitStore
-from bert_cli.files import publish
+from bert_cli.files import sync
 
 
 def describe(
@@ -71,9 +73,32 @@ def write(
     threshold: float,
 ) -> None:
     """All predictions of a split as one file."""
+    with place_for(path) as file:
+        for record in rows(store, scores, objective=objective, labels=labels, threshold=threshold):
+            file.write(line(record))
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """One prediction as JSON, with the end of the line."""
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def place_for(path: Path) -> Iterator[IO[str]]:
+    """A text file that takes its place, forced to disk, only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    records = rows(store, scores, objective=objective, labels=labels, threshold=threshold)
-    publish(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            yield file
+        sync(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _rounded(value: float) -> float:

@@ -52,9 +52,12 @@ def test_a_copied_model_brings_its_columns_and_keys_given_to_eval_win(tiny_bert:
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"columns": {"text": "body"}})})
     finetune(recipe, quiet=True)
     (tmp_path / "run" / "best").rename(tmp_path / "moved")
-    whole = evaluate(str(tmp_path / "moved"), data=str(data), overrides=("data.columns.text=body",))
+    body = "data.columns.text=body"
+    where = tmp_path / "predictions.jsonl"
+    whole = evaluate(str(tmp_path / "moved"), data=str(data), overrides=(body,), write_to=where)
     assert whole.n == 24
-    short = evaluate(str(tmp_path / "moved"), data=str(data), overrides=("data.columns.text=body", "data.max_length=4"))
+    cut = (body, "data.max_length=4")
+    short = evaluate(str(tmp_path / "moved"), data=str(data), overrides=cut, write_to=where)
     assert short.scores["loss"] != whole.scores["loss"]
 
 
@@ -62,7 +65,7 @@ def test_random_heads_are_not_scored(tiny_bert: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the film was good\n\nthe plot was dull\n\nthe cast was warm\n")
     with pytest.raises(ModelError) as caught:
-        evaluate(str(tiny_bert), task="fill-mask", data=str(corpus))
+        evaluate(str(tiny_bert), task="fill-mask", data=str(corpus), overrides=("data.max_length=32",))
     assert caught.value.code == "L027"
 
 

@@ -1,0 +1,165 @@
+"""Which rows `eval` scores, and whether they are those of the recorded score.
+
+A split lies in a source of its own, or it is the share of the training split that the run held out. Where a run is
+scored on its own data, that source must be byte for byte what the run read, and nothing may be changed that decides
+which rows were held out: other rows would be rows that the model was trained on. Costs the hashing of one file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bert_cli.data.source import Source, find_sources
+from bert_cli.errors import DataError, UsageError, listing
+from bert_cli.files import digest
+from bert_cli.recipe.schema import DataSection, Recipe
+from bert_cli.run.find import corpus_of, require_task
+from bert_cli.run.rundir import RunDir
+
+# What decides which rows of a training split are held out, with the flag that says the same.
+_DRAWN_BY = {"data.limit": "--limit", "data.validation": "data.validation", "train.seed": "train.seed"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of a split lie.
+
+    Attributes:
+        held_out: whether they are a share of the training split.
+        sources: what is read, by the names of `lock.json`: a source of the data, or the files of a corpus.
+    """
+
+    held_out: bool
+    sources: Mapping[str, Source | Path]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name -> path, or the hub's name of the split."""
+        return {name: _shown(source) for name, source in self.sources.items()}
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Name -> SHA-256 of the file, or what stands for it on the hub."""
+        return {
+            name: digest(source) if isinstance(source, Path) else source.fingerprint()
+            for name, source in self.sources.items()
+        }
+
+
+def _shown(source: Source | Path) -> str:
+    if isinstance(source, Path):
+        return str(source)
+    return str(source.path) if source.path is not None else f"hub:{source.origin}"
+
+
+def find_rows(recipe: Recipe, split: str, *, file_split: str, offline: bool = False) -> Rows:
+    """Where the rows of `split` lie.
+
+    Args:
+        file_split: the split that a single data file stands for.
+
+    Raises:
+        DataError: the data have no such split (D043), and what `find_sources` and `corpus_of` raise.
+    """
+    task = require_task(recipe)
+    if task.objective == "fill-mask":
+        files = corpus_of(recipe)
+        if split not in ("train", "validation"):
+            raise _no_split(split, ["train", "validation"])
+        return Rows(split == "validation", {file.name: file for file in files})
+    sources = find_sources(task, recipe.data, offline=offline, file_split=file_split)
+    name = _source_of(split, recipe.data, sources)
+    if name not in sources:
+        raise _no_split(split, [*sources, *(["validation"] if "train" in sources else [])])
+    return Rows(split == "validation" and name == "train", {name: sources[name]})
+
+
+def _source_of(split: str, data: DataSection, sources: Mapping[str, Source]) -> str:
+    """The name of the source that a split is read from."""
+    if split != "validation":
+        return split
+    if data.validation == "auto":
+        return "validation" if "validation" in sources or "train" not in sources else "train"
+    named = data.validation_split
+    if named is None:
+        return "train"
+    return next((name for name, source in sources.items() if named in (name, source.stem)), named)
+
+
+def _no_split(split: str, there: list[str]) -> DataError:
+    return DataError(
+        "D043",
+        f"there is no split '{split}' in the data",
+        key="--split",
+        found=split,
+        allowed=list(dict.fromkeys(there)),
+        help="name one of these, or score a file of your own: --data FILE",
+    )
+
+
+def check_unchanged(run: RunDir, rows: Rows, recipe: Recipe, split: str) -> None:
+    """Refuse to score a run on data of its own that have changed since. What no training read is not recorded.
+
+    Raises:
+        DataError: another file, or the same with other bytes (D091).
+    """
+    if not run.lock.is_file():
+        return
+    then: dict[str, str] = json.loads(run.lock.read_text(encoding="utf-8"))["data"]
+    if require_task(recipe).objective != "fill-mask":
+        name = next(iter(rows.sources))
+        if split == "validation" and recipe.data.validation == "auto":
+            name = "validation" if "validation" in then else "train"
+        then = {name: then[name]} if name in then else {}
+    now = rows.fingerprints
+    changed = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+    if then and changed:
+        place = next((rows.files[name] for name in changed if name in now), str(recipe.data.source))
+        raise DataError(
+            "D091",
+            f"the data behind the split '{split}' are not those that the run read",
+            where=place,
+            key="data.source",
+            found=_fingerprints(now, changed),
+            allowed=_fingerprints(then, changed),
+            help="put the old file back, or score new data on purpose: --data FILE",
+        )
+
+
+def _fingerprints(known: Mapping[str, str], names: list[str]) -> str:
+    shown = [f"{name} {known[name][:12] if len(known[name]) == 64 else known[name]}" for name in names if name in known]
+    return listing(shown, 4) or f"no {listing(names, 4)}"
+
+
+def check_same_rows(run: RunDir, rows: Rows, recipe: Recipe, recorded: Recipe) -> None:
+    """Refuse to hold out other rows of a run's training file than the run did.
+
+    Raises:
+        UsageError: a key that decides about them differs (U055).
+    """
+    if not rows.held_out or not run.lock.is_file():
+        return
+    then: dict[str, str] = json.loads(run.lock.read_text(encoding="utf-8"))["data"]
+    if any(then.get(name) != fingerprint for name, fingerprint in rows.fingerprints.items()):
+        return
+    for key, name in _DRAWN_BY.items():
+        section, _, field = key.partition(".")
+        now, before = (getattr(getattr(each, section), field) for each in (recipe, recorded))
+        if now != before:
+            raise UsageError(
+                "U055",
+                "the run was trained on this file but for the rows that it held out, and these would be others",
+                where=", ".join(rows.files.values()),
+                key=name,
+                found=f"{key}={_shown_value(now)}",
+                allowed=f"{key}={_shown_value(before)}, as in the run",
+                help="bertctl eval RUN alone scores the rows held out; --data FILE scores other data",
+            )
+
+
+def _shown_value(value: object) -> str:
+    return "null" if value is None else str(value)
