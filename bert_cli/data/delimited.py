@@ -15,13 +15,16 @@ from bert_cli.errors import DataError, listing
 
 # Python's default of 128 KiB refuses long documents; with no limit an unclosed quote would swallow a file of any size.
 _LONGEST_CELL = 1 << 26
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+_OTHER_FORMAT = {"\t": "call it .tsv, or --format tsv", ",": "call it .csv, or --format csv"}
 
 
 def iter_delimited(lines: Iterator[str], name: str, *, delimiter: str, quoting: str) -> Iterator[Record]:
     """Rows under the header as records of strings.
 
     Raises:
-        DataError: an unnamed (D011) or doubled (D010) column, a ragged row (D012), a stray or unclosed quote (D013).
+        DataError: an unnamed (D011) or doubled (D010) column, a ragged row (D012), a stray or unclosed quote (D013),
+            another separator than the format's (D017).
     """
     rows = _plain_rows(lines, delimiter) if quoting == "none" else _quoted_rows(lines, name, delimiter)
     top = next(rows, None)
@@ -29,6 +32,7 @@ def iter_delimited(lines: Iterator[str], name: str, *, delimiter: str, quoting: 
         return
     header = top[1] or [""]
     check_columns(header, f"{name}:{top[0]}")
+    _check_separator(header, f"{name}:{top[0]}", delimiter)
     width = len(header)
     blank = 0
     for line, cells in rows:
@@ -61,6 +65,21 @@ def check_columns(names: Sequence[str], where: str) -> None:
                 found=listing(names),
                 help="rename or delete one of them",
             )
+
+
+def _check_separator(header: Sequence[str], where: str, delimiter: str) -> None:
+    """Refuse a header that is one name only because its columns are separated by something else."""
+    found = next((mark for mark in _SEPARATORS if mark != delimiter and mark in header[0]), None)
+    if len(header) > 1 or found is None:
+        return
+    raise DataError(
+        "D017",
+        f"the columns of this file are separated by {_SEPARATORS[found]}",
+        where=where,
+        found=header[0],
+        allowed=f"columns separated by {_SEPARATORS[delimiter]}",
+        help=_OTHER_FORMAT.get(found, "write the file again with commas between the columns"),
+    )
 
 
 def _plain_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:

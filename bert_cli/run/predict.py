@@ -150,7 +150,7 @@ def _no_such_column(role: str, asked: str, there: list[str], where: str) -> Data
         key=_flag(role),
         found=asked,
         allowed=there,
-        help=_separator(there) or (f"{_flag(role)} {meant}" if meant else f"{_flag(role)} names one of these"),
+        help=f"{_flag(role)} {meant}" if meant else f"{_flag(role)} names one of these",
     )
 
 
@@ -162,19 +162,8 @@ def _no_column(role: str, names: tuple[str, ...], there: list[str], where: str) 
         key=_flag(role),
         found=listing(there),
         allowed=f"a column {listing(dict.fromkeys(names), 6)}",
-        help=_separator(there) or f"{_flag(role)} COLUMN names it",
+        help=f"{_flag(role)} COLUMN names it",
     )
-
-
-def _separator(there: list[str]) -> str | None:
-    """What to do where a whole header was read as the name of one column; None where it was not."""
-    if len(there) != 1:
-        return None
-    if "\t" in there[0]:
-        return "the columns are separated by tabs: --format tsv"
-    if found := next((mark for mark in ";|" if mark in there[0]), None):
-        return f"the columns are separated by '{found}', those of a CSV by ',': write the file again with commas"
-    return None
 
 
 def load_predictor(

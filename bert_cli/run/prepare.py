@@ -114,7 +114,7 @@ def prepare_sequence(
     if splits is None:
         splits = _training_splits(sources)
     wanted = _Wanted(splits, splits if require_labels is None else require_labels, model_labels)
-    fingerprints = _fingerprints(sources, splits)
+    fingerprints = _fingerprints(sources, (*splits, recipe.data.validation_split))
     key = store_key(recipe, task, tokenizer_folder, fingerprints, wanted.as_key())
 
     from bert_cli.models.build import load_tokenizer
@@ -138,12 +138,13 @@ def _training_splits(sources: Mapping[str, Source]) -> tuple[str, ...]:
     return ("train", "validation", *sorted(name for name in sources if name.startswith("validation_")))
 
 
-def _fingerprints(sources: Mapping[str, Source], splits: tuple[str, ...]) -> dict[str, str]:
-    """The fingerprint of each source that shapes the examples.
+def _fingerprints(sources: Mapping[str, Source], splits: tuple[str | None, ...]) -> dict[str, str]:
+    """The fingerprint of each source that shapes the examples, by its own name or that of its file.
 
     Held-out rows and label names come from the training split, so it counts even where another one is read.
     """
-    return {name: sources[name].fingerprint() for name in sorted(sources) if name in splits or name == "train"}
+    read = {"train", *splits}
+    return {name: source.fingerprint() for name, source in sorted(sources.items()) if read & {name, source.stem}}
 
 
 def _write_examples(

@@ -201,9 +201,9 @@ def test_a_column_that_is_not_there_is_the_mistake_and_those_of_the_file_are_all
 def test_a_separator_that_is_no_comma_is_named(cli: Cli, sst_run: Path) -> None:
     Path("semicolons.csv").write_text("body;verdict\na film;good\n")
     Path("tabs.csv").write_text("body\tverdict\na film\tgood\n")
-    for words, help in ((("semicolons.csv",), "separated by ';'"), (("tabs.csv", "--text", "body"), "--format tsv")):
-        done = cli("predict", sst_run, *words)
-        assert done.code == 3 and "error[D096]" in done.err and help in done.err
+    for name, help in (("semicolons.csv", "commas between the columns"), ("tabs.csv", "--format tsv")):
+        done = cli("predict", sst_run, name, "--text", "body")
+        assert done.code == 3 and "error[D017]" in done.err and help in done.err
     assert cli("predict", sst_run, "tabs.csv", "--format", "tsv", "--text", "body").code == 0
 
 

@@ -142,6 +142,21 @@ def test_quotes_are_plain_text_without_quoting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "header", "help"),
+    [
+        ("t.csv", "text;label", "write the file again with commas between the columns"),
+        ("t.csv", "text|label", "write the file again with commas between the columns"),
+        ("t.csv", "text\tlabel", "call it .tsv, or --format tsv"),
+        ("t.tsv", "text,label", "call it .csv, or --format csv"),
+    ],
+)
+def test_another_separator_is_named_with_what_to_do(tmp_path: Path, name: str, header: str, help: str) -> None:
+    error = refusal(write(tmp_path, name, f"{header}\ngood film; bad score\n"))
+    assert (error.code, error.found, error.help) == ("D017", header, help)
+    assert error.where is not None and error.where.endswith(f"{name}:1")
+
+
+@pytest.mark.parametrize(
     ("header", "code"), [("text,text", "D010"), ("text,", "D011"), ("text, ", "D011"), ("", "D011")]
 )
 def test_columns_need_names_of_their_own(tmp_path: Path, header: str, code: str) -> None:

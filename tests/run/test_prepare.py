@@ -44,6 +44,16 @@ def test_another_format_of_stores_makes_them_anew(recipe: Recipe, monkeypatch: p
     assert notes_of(recipe) == ["tokenising"]
 
 
+def test_a_change_of_the_file_named_for_validation_makes_them_anew(tiny_bert: Path, tmp_path: Path) -> None:
+    data = tiny_data(tmp_path / "data")
+    named = (data / "validation.tsv").rename(data / "mine.tsv")
+    recipe = tiny_recipe(tiny_bert, data, tmp_path / "run", data__validation="mine")
+    assert notes_of(recipe) == ["tokenising"] and notes_of(recipe) == []
+    lines = named.read_text(encoding="utf-8").splitlines()
+    named.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    assert notes_of(recipe) == ["tokenising"]
+
+
 def test_a_held_out_split_is_marked_in_the_store(tiny_bert: Path, tmp_path: Path) -> None:
     data = tiny_data(tmp_path / "data")
     whole = prepare_sequence(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
