@@ -17,10 +17,11 @@ ROOT = Path(bert_cli.__file__).parent
 # A module imports only from rows above its own, or from its own package.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "files", "grouping", "toyworld"}),
-    frozenset({"tasks", "card"}),
+    frozenset({"tasks", "card", "launch"}),
+    frozenset({"supervise"}),
     frozenset({"recipe"}),
     frozenset({"metrics", "track", "env"}),
-    frozenset({"precision"}),
+    frozenset({"precision", "ranks"}),
     frozenset({"runtime"}),
     frozenset({"data", "models", "doctor"}),
     frozenset({"objectives"}),

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bert_cli.cli.config import show_config
 from bert_cli.cli.console import note, print_json, print_table, say
-from bert_cli.errors import UsageError
+from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, dist_flags, place_of, train_in_ranks
+from bert_cli.cli.result import show_result, show_seeds
+from bert_cli.errors import RankError, UsageError
+from bert_cli.launch import ALONE, tell_loss
 
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
     from bert_cli.run.dryrun import DryRun
-    from bert_cli.run.state import Result
 
 Words = Annotated[
     list[str] | None,
@@ -36,10 +39,22 @@ Data = Annotated[
         "--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: BERTCTL_DATA, else the hub.", show_default=False
     ),
 ]
+Corpus = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Text file, or folder of *.txt and *.txt.gz; blank lines between documents.",
+        show_default=False,
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/TASK-MODEL.", show_default=False)
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of all randomness.", show_default=False)]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="Train with N seeds side by side; report the spread.", show_default=False)
+]
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training split.", show_default=False)]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.", show_default=False)]
 BatchSize = Annotated[
@@ -66,16 +81,18 @@ Json = Annotated[bool, typer.Option("--json", help="Result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-def _verb(verb: str, doc: str) -> Callable[..., None]:
-    """A command with the flags that both verbs take."""
+def _verb(verb: str, doc: str, *, data_flag: Any) -> Callable[..., None]:
+    """A command with the flags that both verbs take; only what `--data` may be differs."""
 
     def command(
+        context: typer.Context,
         words: Words = None,
         task: TaskName = None,
         model: Model = None,
         data: Data = None,
         out: Out = None,
         seed: Seed = None,
+        seeds: Seeds = None,
         epochs: Epochs = None,
         lr: Rate = None,
         batch_size: BatchSize = None,
@@ -90,34 +107,47 @@ def _verb(verb: str, doc: str) -> Callable[..., None]:
         print_config: PrintConfig = False,
         as_json: Json = False,
         quiet: Quiet = False,
+        gpus: Gpus = None,
+        cpus: Cpus = None,
+        nodes: Nodes = None,
+        node_rank: NodeRank = None,
+        master: Master = None,
     ) -> None:
         given = dict(locals())
         _train(verb, given)
 
     command.__doc__ = doc
+    command.__annotations__["data"] = data_flag
     return command
 
 
 finetune = _verb(
     "finetune",
-    """Fine-tune an encoder on a task, and publish the best model as a plain Hugging Face folder.
+    """Fine-tune an encoder on a task and publish the best model.
+
+    What is published is a plain Hugging Face folder.
 
     bertctl finetune --task sst2 --model google-bert/bert-base-uncased
     """,
+    data_flag=Data,
 )
 pretrain = _verb(
     "pretrain",
-    """Train an encoder by masked language modelling on plain text, from scratch or continued.
+    """Train an encoder on plain text by masked language modelling.
+
+    It begins from scratch, or goes on from --model.
 
     bertctl pretrain --data corpus.txt --model google-bert/bert-base-uncased
     """,
+    data_flag=Corpus,
 )
 
 
 def _train(verb: str, given: dict[str, Any]) -> None:
     loaded = _load(verb, given)
+    _check_model(loaded)
     if given["print_config"]:
-        _show_config(loaded, as_json=given["as_json"])
+        show_config(loaded, as_json=given["as_json"])
         return
     if given["offline"]:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -132,24 +162,61 @@ def _train(verb: str, given: dict[str, Any]) -> None:
             allowed="fill-mask" if verb == "pretrain" else "any task but fill-mask",
             help=f"bertctl {'finetune' if verb == 'pretrain' else 'pretrain'} with the same words",
         )
+    place, wanted = place_of(loaded, given)
     find(loaded.recipe, offline=given["offline"])
     if given["dry_run"]:
         from bert_cli.run.dryrun import dry_run
 
         _show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
         return
+    if given["seeds"] is not None:
+        _train_seeds(verb, given, loaded, world_size=wanted.world_size)
+        return
+    if wanted.world_size > 1 and place == ALONE:
+        train_in_ranks(given["context"], loaded, wanted, overwrite=given["overwrite"])
+        return
     from bert_cli.run.finetune import finetune as fit
 
-    began = time.perf_counter()
+    began = time.time()
     silent = given["quiet"]
-    result = fit(
+    try:
+        result = fit(
+            loaded.recipe,
+            offline=given["offline"],
+            overwrite=given["overwrite"],
+            quiet=silent,
+            note=(lambda _: None) if silent else note,
+        )
+    except RankError as error:
+        if not tell_loss(error):
+            raise
+        raise typer.Exit(error.exit_code) from error
+    if place.rank > 0:
+        return
+    show_result(result, verb=verb, began=began, as_json=given["as_json"])
+
+
+def _train_seeds(verb: str, given: dict[str, Any], loaded: Loaded, *, world_size: int) -> None:
+    if world_size > 1:
+        raise UsageError(
+            "U086",
+            "each of several seeds trains in one process",
+            key="--seeds",
+            found=f"{world_size} processes a run",
+            allowed="--seeds alone: it fills the cores or GPUs at hand itself",
+            help="leave --gpus, --cpus and --nodes out",
+        )
+    from bert_cli.run.seeds import run_seeds
+
+    seeds = run_seeds(
         loaded.recipe,
+        given["seeds"],
+        verb=verb,
         offline=given["offline"],
         overwrite=given["overwrite"],
-        quiet=silent,
-        note=(lambda _: None) if silent else note,
+        note=(lambda _: None) if given["quiet"] else note,
     )
-    _show_result(result, verb=verb, seconds=time.perf_counter() - began, as_json=given["as_json"])
+    show_seeds(seeds, as_json=given["as_json"])
 
 
 def _load(verb: str, given: dict[str, Any]) -> Loaded:
@@ -187,30 +254,55 @@ def _load(verb: str, given: dict[str, Any]) -> Loaded:
         "train.precision": given["precision"],
         "run.out": None if out is None else str(out),
         "run.resume": given["resume"],
+        **dist_flags(given),
     }
-    return load_recipe(
-        recipes[0] if recipes else None,
-        task=task,
-        overrides=overrides,
-        flags=flags,
-        verb=verb,
+    recipe = recipes[0] if recipes else None
+    if recipe is not None and task is not None:
+        alone = load_recipe(recipe, overrides=overrides, flags={**flags, "task": None}, verb=verb)
+        _check_task(recipe, alone.recipe.task, task, verb=verb)
+    return load_recipe(recipe, task=task, overrides=overrides, flags=flags, verb=verb)
+
+
+def _check_task(recipe: str, own: str | None, task: str, *, verb: str) -> None:
+    """Refuse a recipe of one task with the name of another: half of its settings would be the other's.
+
+    Raises:
+        UsageError: `own` is the recipe's task and another than `task` (U003).
+    """
+    from bert_cli.recipe.files import shipped_recipes
+
+    if own in (None, task):
+        return
+    leave_out = f"bertctl {verb} --task {task}, which brings its own recipe"
+    raise UsageError(
+        "U003",
+        f"the recipe '{recipe}' is one of another task than --task",
+        key="--task",
+        found=f"{task}, and the recipe's task {own}",
+        allowed=f"one of them, or --task {own}",
+        help=leave_out if f"{verb}/{task}" in shipped_recipes() else f"leave --task {task} out",
     )
 
 
-def _show_config(loaded: Loaded, *, as_json: bool) -> None:
-    rows = loaded.rows()
-    if as_json:
-        print_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
-    else:
-        print_table([(key, _shown(value), origin) for key, value, origin in rows], ("key", "value", "origin"))
+def _check_model(loaded: Loaded) -> None:
+    """Refuse the sizes of a new model beside the name of a trained one, which would win without a word.
 
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "-"
-    return str(value)
+    Raises:
+        UsageError: both are given (U004).
+    """
+    model = loaded.recipe.model
+    if model.name is None or not model.config:
+        return
+    key = f"model.config.{next(iter(model.config))}"
+    raise UsageError(
+        "U004",
+        "model.name is a model to start from, model.config is one from scratch",
+        where=loaded.origins[key].place or None,
+        key=key,
+        found=f"{model.name}, and model.config with {', '.join(model.config)}",
+        allowed="one of the two",
+        help="model.config= goes on from the model; leave the model out to make a new one",
+    )
 
 
 def _show_plan(plan: DryRun, *, as_json: bool) -> None:
@@ -245,6 +337,7 @@ def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, st
     steps = f"{plan['steps']} of {plan['batch_size']} examples"
     parameters = f"{plan['parameters'] / 1e6:.1f}M, {plan['trainable'] / 1e6:.1f}M of them trained"
     seconds = f"{cost['seconds_per_step']:.3f} s a step"
+    many = plan["processes"] if plan["processes"] > 1 else 0
     return [
         ("steps", f"{steps}, {plan['steps_per_epoch']} an epoch, {plan['warmup_steps']} warm-up"),
         ("parameters", parameters),
@@ -253,33 +346,8 @@ def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, st
             "  by padding",
             f"{padding['to_longest_of_batch']}x to a batch's longest, {padding['to_max_length']}x to max_length",
         ),
-        ("forward passes", f"{plan['micro_batches_per_step']} a step"),
-        ("device", f"{cost['device']}, {cost['precision']}"),
+        ("forward passes", f"{plan['micro_batches_per_step']} a step" + (", in each process" if many else "")),
+        ("device", f"{cost['device']}{f' × {many}' if many else ''}, {cost['precision']}"),
         ("time", f"{seconds}, about {clock(cost['training_seconds'])} of training steps"),
         ("memory", f"{cost['peak_memory_mb']} MB at most, measured over {cost['measured_steps']} steps"),
     ]
-
-
-def _show_result(result: Result, *, verb: str, seconds: float, as_json: bool) -> None:
-    if as_json:
-        print_json(result.as_dict())
-        return
-    from bert_cli.track import clock
-
-    facts = result.as_dict()
-    rate, tokens = facts["train/examples_per_s"], facts["train/tokens_per_s"]
-    rows = [
-        (split, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
-        for split, scores in facts["scores"].items()
-    ]
-    rows += [
-        ("best", f"step {facts['best_step']} of {facts['steps']}, by {facts['metric']}"),
-        ("speed", f"{rate:.0f} examples/s, {tokens:.0f} tokens/s; {clock(seconds)} in all"),
-        ("model", facts["model"]),
-    ]
-    if facts["stopped"] != "finished":
-        rows.append(("stopped", facts["stopped"]))
-    say("")
-    print_table(rows)
-    use = f"finetune --task TASK --model {facts['run']}" if verb == "pretrain" else f"predict {facts['run']} FILE"
-    say(f"\nnext: bertctl eval {facts['run']}\n      bertctl {use}")

@@ -1,8 +1,8 @@
 """Which examples make up which step: a pure function of lengths, batch size, seed and step.
 
 Every epoch is a fresh permutation cut into global batches, so batches are random and the same on every machine. A batch
-is then split for memory, and for models that compute padding into micro-batches of similar length; no split changes the
-gradient. A step costs far below a millisecond.
+is dealt to the ranks by tokens, then split for memory, and for models that compute padding into micro-batches of
+similar length; no split changes the gradient. A step costs far below a millisecond.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from functools import lru_cache
 import numpy as np
 
 from bert_cli.env import derived_seed
-from bert_cli.grouping import micro_batches, token_batches
+from bert_cli.grouping import micro_batches, shares, token_batches
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One optimizer step: `micro_batches` holds the row numbers of each forward pass; together they are the batch."""
+    """One optimizer step of one rank.
+
+    Attributes:
+        micro_batches: the row numbers of each forward pass; together, and over all ranks, they are the batch.
+        idle: the batch has no row for this rank. It computes one of another rank's, which counts for nothing, so that
+            no rank waits for it.
+    """
 
     step: int
     epoch: int
     micro_batches: tuple[np.ndarray, ...]
+    idle: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,7 @@ class Plan:
         seed: decides the order of every epoch.
         micro_batch_tokens: most computed tokens in one micro-batch; one example may exceed it alone.
         unpadded: the model computes real tokens only, so that a batch is split for memory alone.
+        rank, world_size: whose share of each batch this is; it changes no batch.
     """
 
     lengths: np.ndarray
@@ -45,6 +53,8 @@ class Plan:
     seed: int
     micro_batch_tokens: int
     unpadded: bool = False
+    rank: int = 0
+    world_size: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -58,10 +68,15 @@ class Plan:
 
     def step(self, step: int) -> PlannedStep:
         """The micro-batches of a step (counted from 0)."""
-        rows = self.rows(step)
+        rows, epoch = self.rows(step), step // self.steps_per_epoch
+        if self.world_size > 1:
+            share = shares(self.lengths[rows], self.world_size)[self.rank]
+            if not len(share):
+                return PlannedStep(step, epoch, (rows[[self.lengths[rows].argmin()]],), idle=True)
+            rows = rows[share]
         cut = token_batches if self.unpadded else micro_batches
         parts = cut(self.lengths[rows], self.micro_batch_tokens)
-        return PlannedStep(step, step // self.steps_per_epoch, tuple(rows[part] for part in parts))
+        return PlannedStep(step, epoch, tuple(rows[part] for part in parts))
 
 
 @lru_cache(maxsize=2)

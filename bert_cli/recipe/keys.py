@@ -60,6 +60,10 @@ FOREIGN: dict[str, tuple[str, str]] = {
     "resume_from_checkpoint": ("run.resume", ""),
     "use_cpu": ("dist.device", "dist.device: cpu"),
     "no_cuda": ("dist.device", "dist.device: cpu"),
+    "nproc_per_node": ("dist.processes", "--gpus N, or --cpus N"),
+    "num_processes": ("dist.processes", "--gpus N, or --cpus N"),
+    "ddp_timeout": ("dist.timeout", ""),
+    "ddp_find_unused_parameters": ("", "not needed: found out before the first step"),
 }
 
 

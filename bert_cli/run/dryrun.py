@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -32,8 +33,8 @@ class DryRun:
 
     Attributes:
         splits: rows, tokens, truncation and class counts of each split.
-        plan: steps, batches, padding with and without length-sorted micro-batches.
-        cost: seconds a step, estimated seconds of all steps, peak memory in MB.
+        plan: steps, batches, padding with and without length-sorted micro-batches; passes of one process.
+        cost: seconds a step, estimated seconds of all steps, peak memory in MB; of one process of those planned.
     """
 
     task: str
@@ -54,7 +55,9 @@ def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None
     prepared = prepare(recipe, offline=offline, note=note, keep=False)
     make_scorer(prepared)
     built = build(prepared, note=note)
-    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+    # What one of the ranks has to do; the exchange between them is not measured.
+    built = replace(built, plan=replace(built.plan, world_size=recipe.dist.processes))
+    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, keep=False)
     return DryRun(
         task=prepared.task.name,
         model=recipe.model.name or f"{recipe.model.config.get('model_type', 'bert')} from scratch",
@@ -96,16 +99,18 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         lengths = plan.lengths[plan.rows(step)]
         real += int(lengths.sum())
         padded += int(lengths.max()) * len(lengths)
-        for rows in plan.step(step).micro_batches:
-            widths = plan.lengths[rows]
-            here += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
-            passes += 1
+        for rank in range(plan.world_size):
+            for rows in replace(plan, rank=rank).step(step).micro_batches:
+                widths = plan.lengths[rows]
+                here += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
+                passes += 1
     return {
         "steps": plan.total_steps,
         "steps_per_epoch": plan.steps_per_epoch,
         "warmup_steps": built.schedule.warmup_steps,
         "batch_size": plan.batch_size,
-        "micro_batches_per_step": round(passes / len(seen), 2),
+        "processes": plan.world_size,
+        "micro_batches_per_step": round(passes / len(seen) / plan.world_size, 2),
         "padding": {
             "to_max_length": round(recipe.data.max_length * plan.batch_size * len(seen) / real, 2),
             "to_longest_of_batch": round(padded / real, 2),
@@ -114,6 +119,17 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in built.model.parameters()),
         "trainable": sum(p.numel() for p in built.model.parameters() if p.requires_grad),
     }
+
+
+@contextmanager
+def _threads_of_one(ranks: int) -> Iterator[None]:
+    """Compute with a rank's share of the processor inside the block."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // ranks))
+    yield
+    torch.set_num_threads(threads)
 
 
 def _measure(prepared: Prepared, built: Built, runtime: Runtime) -> dict[str, Any]:
@@ -129,7 +145,8 @@ def _measure(prepared: Prepared, built: Built, runtime: Runtime) -> dict[str, An
         runtime=runtime,
         max_grad_norm=prepared.recipe.train.max_grad_norm,
     )
-    records = list(islice(steps, MEASURED_STEPS))
+    with _threads_of_one(built.plan.world_size):
+        records = list(islice(steps, MEASURED_STEPS))
     # The first step allocates and tunes; the later ones are what a run consists of.
     usual = [record.seconds for record in records[1:]] or [records[0].seconds]
     step = sum(usual) / len(usual)

@@ -9,28 +9,30 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bert_cli.errors import DataError, UsageError
+from bert_cli.errors import UsageError
+from bert_cli.launch import ALONE, Place, joined, tell_run
 from bert_cli.metrics import Scorer, check_metrics
+from bert_cli.ranks import Ranks
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
-from bert_cli.run.build import build
+from bert_cli.run.build import Built, build
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import check_keys, require_task
-from bert_cli.run.fit import Fit
+from bert_cli.run.fit import Desk, Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
+from bert_cli.run.resume import check_data, checkpoint_of, finished
 from bert_cli.run.rundir import RunDir
-from bert_cli.run.state import Best, Result, TrainState
-from bert_cli.runtime import Runtime
+from bert_cli.run.state import Result
+from bert_cli.runtime import Runtime, choose_device
 from bert_cli.track import Tracker, check_trackers, forget_after
 from bert_cli.train import checkpoint
 
 Note = Callable[[str], None]
-
-# These may differ between a checkpoint and the run that goes on from it: they change no step.
-_MAY_DIFFER = ("run.", "dist.", "data.source", "eval.batch_tokens")
 
 
 def prepare(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True) -> Prepared:
@@ -43,36 +45,41 @@ def prepare(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: Non
 def finetune(
     recipe: Recipe, *, offline: bool = False, overwrite: bool = False, quiet: bool = False, note: Note = lambda _: None
 ) -> Result:
-    """Train a recipe to the end, from the start or from a checkpoint.
+    """Train a recipe to the end, from the start or from a checkpoint, as one rank or as one of several.
+
+    Started by a launcher, this process joins the others; started alone, it trains alone.
 
     Raises:
         BertctlError: any of the tree; the exit code says which kind.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "U026",
-            "a launcher started several processes, and this version trains in one",
-            key="WORLD_SIZE",
-            found=os.environ["WORLD_SIZE"],
-            allowed="1",
-            help="start bertctl finetune itself, without torchrun or accelerate launch",
-        )
     check_keys(recipe)
     recipe = with_source(recipe)
-    task = require_task(recipe)
-    model = recipe.model.name or str(recipe.model.config.get("model_type", "scratch"))
-    run = rundir.choose(recipe, fallback=rundir.default_out(task.name, model), overwrite=overwrite)
+    place = joined() or ALONE
+    _check_processes(recipe, place)
+    with Ranks(place, device=choose_device(recipe.dist.device), timeout=recipe.dist.timeout) as ranks:
+        if not ranks.is_main:
+            return _follow(recipe, ranks, offline=offline)
+        return _lead(recipe, ranks, offline=offline, overwrite=overwrite, quiet=quiet, note=note)
+
+
+def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool, note: Note) -> Result:
+    """The run as rank 0 sees it, which alone decides, writes and speaks."""
+    fallback = rundir.fallback_out(recipe, require_task(recipe).name)
+    run = rundir.choose(recipe, fallback=fallback, overwrite=overwrite)
     check_trackers(recipe.run.trackers)
-    if recipe.run.resume != "never" and not overwrite and (finished := _finished(recipe, run)):
+    if recipe.run.resume != "never" and not overwrite and (done := finished(recipe, run)):
         note(f"{run.path} is finished already")
-        return finished
-    resume_from = None if overwrite else _checkpoint(recipe, run, note=note)
-    prepared = prepare(recipe, offline=offline, note=note)
+        ranks.share(_Start(str(run.path), finished=done.as_json()).as_json())
+        return done
+    resume_from = None if overwrite else checkpoint_of(recipe, run, note=note)
+    with ranks.machine_by_machine():
+        prepared = prepare(recipe, offline=offline, note=note)
     if resume_from is not None:
-        _same_data(resume_from, prepared)
+        check_data(resume_from, prepared)
     scorer = make_scorer(prepared)
-    runtime = _runtime(recipe, run if resume_from else None)
-    built = build(prepared, note=note)
+    ranks.share(_Start(str(run.path), resumes=resume_from is not None).as_json())
+    runtime = _runtime(recipe, run if resume_from else None, ranks)
+    built = _built(prepared, ranks, note=note)
     lock = rundir.lock_facts(
         recipe_hash(recipe),
         runtime,
@@ -84,9 +91,11 @@ def finetune(
         _ = runtime.accelerator
     fresh = recipe.run.out is None and recipe.run.resume == "never" and not overwrite
     with rundir.claimed(run, overwrite=overwrite, fresh=fresh) as held:
+        tell_run(held.path)
         rundir.create(held, dump_recipe(recipe), lock)
         arithmetic = f"{runtime.precision.name} ({runtime.precision.reason})"
-        note(f"run folder {held.path}  ·  {runtime.device_type}, {arithmetic}")
+        many = f" × {ranks.world_size}" if ranks.world_size > 1 else ""
+        note(f"run folder {held.path}  ·  {runtime.device_type}{many}, {arithmetic}")
         forget_after(held.metrics, checkpoint.read_state(resume_from)["step"] if resume_from else 0)
         with (
             rundir.recorded(held),
@@ -100,11 +109,64 @@ def finetune(
                 quiet=quiet,
             ) as tracker,
         ):
-            fit = Fit(prepared, run=held, runtime=runtime, tracker=tracker, scorer=scorer)
-            result = fit.run(built, resume_from=resume_from)
+            fit = Fit(prepared, run=held, runtime=runtime, desk=Desk(tracker, scorer))
+            result = fit.run(built, resume_from=resume_from, resumes=resume_from is not None)
             tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
         held.write_status("done", exit_code=0, result=result.as_dict())
     return result
+
+
+def _follow(recipe: Recipe, ranks: Ranks, *, offline: bool) -> Result:
+    """The run as any other rank sees it: it computes its share, touches no run folder and says nothing."""
+    start = _Start(**ranks.share(None))
+    run = RunDir(Path(start.run))
+    if start.finished is not None:
+        return Result.from_json(run, start.finished)
+    with ranks.machine_by_machine():
+        prepared = prepare(recipe, offline=offline)
+    runtime = Runtime(device=recipe.dist.device, ranks=ranks)
+    built = _built(prepared, ranks)
+    with rundir.named_shortage(run):
+        return Fit(prepared, run=run, runtime=runtime).run(built, resumes=start.resumes)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What rank 0 has found out before anything is computed.
+
+    Attributes:
+        resumes: the run goes on from a checkpoint, which rank 0 hands out.
+        finished: the result, where there is nothing left to do.
+    """
+
+    run: str
+    resumes: bool = False
+    finished: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def _check_processes(recipe: Recipe, place: Place) -> None:
+    """A function cannot start its own process again; the command can.
+
+    Raises:
+        UsageError: several processes are asked for, and no launcher has started them (U082).
+    """
+    if recipe.dist.processes > 1 and place.world_size == 1:
+        raise UsageError(
+            "U082",
+            "this process is alone, and cannot start others from within a function",
+            key="dist.processes",
+            found=recipe.dist.processes,
+            allowed="1, or as many as a launcher has started",
+            help=f"bertctl finetune … dist.processes={recipe.dist.processes}, or torchrun",
+        )
+
+
+def _built(prepared: Prepared, ranks: Ranks, note: Note = lambda _: None) -> Built:
+    built = build(prepared, note=note)
+    return replace(built, plan=replace(built.plan, rank=ranks.rank, world_size=ranks.world_size))
 
 
 def with_source(recipe: Recipe) -> Recipe:
@@ -115,12 +177,12 @@ def with_source(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
 
 
-def _runtime(recipe: Recipe, resumed: RunDir | None) -> Runtime:
+def _runtime(recipe: Recipe, resumed: RunDir | None, ranks: Ranks) -> Runtime:
     """Device and arithmetic; a resumed run goes on in the one it began with, whatever a new probe would say."""
     if resumed is not None and resumed.lock.is_file():
         chosen = json.loads(resumed.lock.read_text(encoding="utf-8"))["precision"]
-        return Runtime(device=recipe.dist.device, precision=chosen["name"], onednn=chosen["onednn"])
-    return Runtime(device=recipe.dist.device, precision=recipe.train.precision)
+        return Runtime(device=recipe.dist.device, precision=chosen["name"], onednn=chosen["onednn"], ranks=ranks)
+    return Runtime(device=recipe.dist.device, precision=recipe.train.precision, ranks=ranks)
 
 
 def make_scorer(prepared: Prepared) -> Scorer:
@@ -152,82 +214,3 @@ def _model_facts(prepared: Prepared) -> dict[str, object]:
         "revision": located.revision,
         "sha256": {w.name: digest(w) for w in weights},
     }
-
-
-def _finished(recipe: Recipe, run: RunDir) -> Result | None:
-    status = run.read_status()
-    if status.get("state") != "done" or not run.best.is_dir():
-        return None
-    _same_recipe(recipe, run)
-    done = status["result"]
-    best = Best(done["best_step"], done["value"], done["threshold"], done["scores"])
-    stopped = "" if done["stopped"] == "finished" else done["stopped"]
-    state = TrainState(step=done["steps"], best=best, stopped=stopped, examples=done["examples"], tokens=done["tokens"])
-    state.seconds = done["train_seconds"]
-    return Result(run, state, done["metric"])
-
-
-def _checkpoint(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
-    """The checkpoint to go on from; None to start afresh."""
-    wanted = recipe.run.resume
-    if wanted == "never":
-        return None
-    if wanted == "auto":
-        found, rejected = checkpoint.newest(run.checkpoints)
-        for sentence in rejected:
-            note(sentence)
-        if found is None:
-            note(f"no checkpoint in {run.path}; starting afresh")
-            return None
-    else:
-        found = Path(wanted).expanduser()
-        checkpoint.verify(found)
-    _same_recipe(recipe, run)
-    note(f"going on from {found}")
-    return found
-
-
-def _same_recipe(recipe: Recipe, run: RunDir) -> None:
-    from bert_cli.recipe.load import load_recipe
-
-    if not run.recipe.is_file():
-        return
-    old, new = _flat(load_recipe(str(run.recipe)).recipe), _flat(recipe)
-    changed = [key for key in new if old.get(key) != new[key] and not key.startswith(_MAY_DIFFER)]
-    if changed:
-        shown = ", ".join(f"{key}: {old.get(key)} → {new[key]}" for key in changed[:4])
-        raise UsageError(
-            "U023",
-            "the recipe has changed since this run began",
-            where=str(run.recipe),
-            key=changed[0],
-            found=shown,
-            allowed="the recipe of the run; run.* and dist.* may differ",
-            help="give the old values, or start afresh with --overwrite or another --out",
-        )
-
-
-def _same_data(folder: Path, prepared: Prepared) -> None:
-    then: dict[str, str] = checkpoint.read_state(folder)["data"]
-    now: dict[str, str] = prepared.store.facts["fingerprints"]
-    changed = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
-    if changed:
-        raise DataError(
-            "D090",
-            f"the data have changed since this checkpoint: {', '.join(changed)}",
-            where=str(folder),
-            key="run.resume",
-            found=", ".join(f"{name} {now.get(name, 'absent')[:12]}" for name in changed),
-            allowed=", ".join(f"{name} {then.get(name, 'absent')[:12]}" for name in changed),
-            help="put the old data back, or start afresh with --overwrite",
-        )
-
-
-def _flat(recipe: Recipe) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in recipe.model_dump().items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": item for key, item in value.items()}
-        else:
-            flat[name] = value
-    return flat

@@ -1,13 +1,15 @@
 """One training run, from a prepared recipe to a published model.
 
 The engine yields a step; everything else is the lines after it: track, score, keep the best, save, stop. A run that is
-killed at any moment goes on from its newest verified checkpoint as if it had never stopped.
+killed at any moment goes on from its newest verified checkpoint as if it had never stopped. Every rank takes the same
+lines; what is written, measured or decided is rank 0's, and the others wait for it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from bert_cli.data.store import SplitStore
@@ -24,28 +26,50 @@ from bert_cli.runtime import Runtime
 from bert_cli.track import Tracker
 from bert_cli.train import checkpoint
 from bert_cli.train.engine import StepRecord, train
-from bert_cli.train.evaluate import score
+from bert_cli.train.evaluate import Scored, score
 from bert_cli.train.optim import load_state_tensors, state_tensors
 
 
-class Fit:
-    """One run at work; `run` is the only thing to call."""
+@dataclass(frozen=True)
+class Desk:
+    """What only rank 0 has: where records go, and the metrics that decide which step is best."""
 
-    def __init__(self, prepared: Prepared, *, run: RunDir, runtime: Runtime, tracker: Tracker, scorer: Scorer) -> None:
+    tracker: Tracker
+    scorer: Scorer
+
+
+class Fit:
+    """One run at work, as one rank of it; `run` is the only thing to call.
+
+    Args:
+        desk: rank 0's; None on the other ranks.
+    """
+
+    def __init__(self, prepared: Prepared, *, run: RunDir, runtime: Runtime, desk: Desk | None = None) -> None:
         self.prepared = prepared
         self.recipe = prepared.recipe
         self.out = run
         self.runtime = runtime
-        self.tracker = tracker
-        self.scorer = scorer
+        self.ranks = runtime.ranks
+        self.desk = desk
         self.metric = self.recipe.eval.metric or prepared.task.primary
         self.state = TrainState(data=dict(prepared.store.facts["fingerprints"]))
 
-    def run(self, built: Built, *, resume_from: Any = None) -> Result:
-        """Train to the end of the plan, or until patience or a signal ends it; publish the best model."""
-        trainee, optimizer = self.runtime.prepare(Trainee(built.model, built.objective), built.optimizer)
+    def run(self, built: Built, *, resume_from: Path | None = None, resumes: bool = False) -> Result:
+        """Train to the end of the plan, or until patience or a signal ends it; publish the best model.
+
+        Args:
+            resume_from: the checkpoint to go on from, on rank 0.
+            resumes: whether there is one, on every rank.
+        """
+        store = self.prepared.store.splits["train"]
+        trainee, optimizer = self.runtime.prepare(
+            Trainee(built.model, built.objective),
+            built.optimizer,
+            sample=lambda: built.objective.collate(store, built.plan.rows(0)[:1], epoch=0),
+        )
         trainee.train()
-        if resume_from is not None:
+        if resumes:
             self._restore(built, optimizer, resume_from)
         scoring = _every(self.recipe.eval.every, built)
         saving = _every(self.recipe.run.save_every, built)
@@ -54,12 +78,13 @@ class Fit:
                 trainee,
                 optimizer,
                 objective=built.objective,
-                store=self.prepared.store.splits["train"],
+                store=store,
                 plan=built.plan,
                 schedule=built.schedule,
                 runtime=self.runtime,
                 max_grad_norm=self.recipe.train.max_grad_norm,
                 start=built.plan.total_steps if self.state.stopped else self.state.step,
+                asking=signal.flags,
             ):
                 self._count(record)
                 last = record.step == built.plan.total_steps
@@ -67,12 +92,14 @@ class Fit:
                 patience = self.recipe.eval.patience
                 if patience is not None and self.state.since_best >= patience:
                     self.state.stopped = f"no better {self.metric} in {patience} scorings"
-                if improved or last or self.state.stopped or signal.received or record.step % saving == 0:
+                # Alone, a signal counts from when it comes; several ranks stop where all of them know of it.
+                asked = signals.agreed(record.asked) if self.ranks.world_size > 1 else signal.received
+                if improved or last or self.state.stopped or asked or record.step % saving == 0:
                     self._save(built, optimizer)
                 if self.state.stopped:
                     break
-                if signal.received and not last:
-                    raise self._asked_to_stop(signal.received)
+                if asked and not last:
+                    raise self._asked_to_stop(asked)
         self._finish(built)
         return Result(self.out, self.state, self.metric)
 
@@ -81,37 +108,47 @@ class Fit:
         self.state.examples += record.examples
         self.state.tokens += record.tokens
         self.state.seconds += record.seconds
-        self.tracker.step(record)
+        if self.desk is not None:
+            self.desk.tracker.step(record)
 
     def _score(self, built: Built, record: StepRecord) -> bool:
         """Score every validation split; whether the first one is better than ever."""
+        scored = {
+            name: score(
+                built.model, built.scoring, split, runtime=self.runtime, max_tokens=self.recipe.eval.batch_tokens
+            )
+            for name, split in _validation(self.prepared.store.splits)
+        }
+        improved = self._judge(built, record, scored, self.desk) if self.desk is not None else False
+        if self.ranks.world_size > 1:
+            improved, state = self.ranks.share([improved, asdict(self.state)])
+            self.state = TrainState.from_json(state)
+        return improved
+
+    def _judge(self, built: Built, record: StepRecord, scored: dict[str, Scored], desk: Desk) -> bool:
+        """Measure what was scored, and keep what the best model so far said."""
         wanted = self.recipe.eval.threshold
         threshold = None if wanted == "auto" else float(wanted)
         scores: dict[str, dict[str, float]] = {}
-        raw = {}
         for name, split in _validation(self.prepared.store.splits):
-            scored = score(
-                built.model, built.scoring, split, runtime=self.runtime, max_tokens=self.recipe.eval.batch_tokens
-            )
             scores[name], threshold = built.scoring.measure(
-                scored.scores, scored.losses, targets=split.targets, scorer=self.scorer, threshold=threshold
+                scored[name].scores, scored[name].losses, targets=split.targets, scorer=desk.scorer, threshold=threshold
             )
-            raw[name] = scored.scores
-        value = self.scorer.selecting(self.metric, next(iter(scores.values())))
+        value = desk.scorer.selecting(self.metric, next(iter(scores.values())))
         improved = self.state.best is None or _better(self.metric, value, self.state.best.value)
         for name, values in scores.items():
-            self.tracker.scores(record.step, record.epoch, name, values, best=improved)
+            desk.tracker.scores(record.step, record.epoch, name, values, best=improved)
         if not improved:
             self.state.since_best += 1
             return False
         assert threshold is not None
         self.state.best, self.state.since_best = Best(record.step, value, threshold, scores), 0
         if self.prepared.task.objective != "fill-mask":
-            for name, kept in raw.items():
+            for name, kept in scored.items():
                 predictions.write(
                     self.out.predictions / f"{name}.jsonl",
                     self.prepared.store.splits[name],
-                    kept,
+                    kept.scores,
                     objective=self.prepared.task.objective,
                     labels=self.prepared.labels,
                     threshold=threshold,
@@ -119,32 +156,40 @@ class Fit:
         return True
 
     def _save(self, built: Built, optimizer: Any) -> None:
-        tensors = {
-            "model": {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(built.model).items()},
-            "optimizer": state_tensors(optimizer, built.parameter_names),
-        }
-        self.state.window = self.tracker.window
-        folder = self.out.checkpoints
-        checkpoint.save(folder, f"step-{self.state.step:08d}", checkpoint.Checkpoint(tensors, asdict(self.state)))
-        best = [] if self.state.best is None else [f"step-{self.state.best.step:08d}"]
-        checkpoint.prune(folder, keep=self.recipe.run.keep, protect=best)
+        if self.desk is not None:
+            tensors = {
+                "model": {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(built.model).items()},
+                "optimizer": state_tensors(optimizer, built.parameter_names),
+            }
+            self.state.window = self.desk.tracker.window
+            folder = self.out.checkpoints
+            checkpoint.save(folder, f"step-{self.state.step:08d}", checkpoint.Checkpoint(tensors, asdict(self.state)))
+            best = [] if self.state.best is None else [f"step-{self.state.best.step:08d}"]
+            checkpoint.prune(folder, keep=self.recipe.run.keep, protect=best)
+        # However long that took, no collective of the next step waits for it.
+        self.ranks.share(None)
 
-    def _restore(self, built: Built, optimizer: Any, folder: Any) -> None:
-        loaded = checkpoint.load(folder)
-        _load_weights(built.model, loaded.tensors["model"], where=str(folder))
+    def _restore(self, built: Built, optimizer: Any, folder: Path | None) -> None:
+        """The checkpoint's weights, moments and state on every rank; rank 0 alone reads it."""
+        loaded = None if folder is None else checkpoint.load(folder)
+        where = str(folder or self.out.checkpoints)
+        weights = self.ranks.share_tensors(None if loaded is None else loaded.tensors["model"])
+        moments = self.ranks.share_tensors(None if loaded is None else loaded.tensors["optimizer"])
+        _load_weights(built.model, weights, where=where)
         try:
-            load_state_tensors(optimizer, built.parameter_names, loaded.tensors["optimizer"])
+            load_state_tensors(optimizer, built.parameter_names, moments)
         except KeyError as error:
             raise ModelError(
                 "C003",
                 "the optimizer's state does not fit the model",
-                where=str(folder),
+                where=where,
                 found=f"{error}",
                 help="start afresh with --overwrite",
             ) from error
-        self.state = TrainState.from_json(loaded.state)
-        self.tracker.restore(self.state.window)
-        checkpoint.forget_after(self.out.checkpoints, self.state.step)
+        self.state = TrainState.from_json(self.ranks.share(None if loaded is None else loaded.state))
+        if self.desk is not None:
+            self.desk.tracker.restore(self.state.window)
+            checkpoint.forget_after(self.out.checkpoints, self.state.step)
 
     def _asked_to_stop(self, name: str) -> Interrupted | Preempted:
         kind = Interrupted if name == "SIGINT" else Preempted
@@ -158,9 +203,12 @@ class Fit:
     def _finish(self, built: Built) -> None:
         best = self.state.best
         assert best is not None, "the last step is always scored"
-        kept = checkpoint.load(self.out.checkpoints / f"step-{best.step:08d}")
-        _load_weights(built.model, kept.tensors["model"], where=str(self.out.checkpoints))
-        publish_best(self.prepared, built, run=self.out, best=best, state=self.state, runtime=self.runtime)
+        if self.desk is not None:
+            kept = checkpoint.load(self.out.checkpoints / f"step-{best.step:08d}")
+            _load_weights(built.model, kept.tensors["model"], where=str(self.out.checkpoints))
+            publish_best(self.prepared, built, run=self.out, best=best, state=self.state, runtime=self.runtime)
+        # All leave together: the ranks' connections end where nobody needs them any more.
+        self.ranks.share(None)
 
 
 def _every(epochs: float, built: Built) -> int:

@@ -87,6 +87,11 @@ def default_out(task: str, model: str) -> Path:
     return Path("runs") / re.sub(r"[^\w.-]+", "-", f"{task}-{name}").strip("-")
 
 
+def fallback_out(recipe: Recipe, task: str) -> Path:
+    """Where a run goes whose recipe names no folder."""
+    return default_out(task, recipe.model.name or str(recipe.model.config.get("model_type", "scratch")))
+
+
 def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
     """The folder this run will use; nothing is created or deleted yet.
 
@@ -243,6 +248,7 @@ def lock_facts(
         "model": model,
         "hardware": hardware,
         "device": runtime.device_type,
+        "world_size": runtime.ranks.world_size,
         "precision": {
             "name": runtime.precision.name,
             "reason": runtime.precision.reason,
@@ -269,7 +275,8 @@ def recorded(run: RunDir) -> Iterator[None]:
     """Leave the outcome of the block in `status.json`, whatever it is."""
     run.write_status("running", pid=os.getpid())
     try:
-        yield
+        with named_shortage(run):
+            yield
     except BertctlError as error:
         state = "preempted" if error.exit_code in (75, 130) else "failed"
         run.write_status(state, exit_code=error.exit_code, error=error.as_dict())
@@ -281,11 +288,28 @@ def recorded(run: RunDir) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def named_shortage(run: RunDir) -> Iterator[None]:
+    """Tell memory or disk that ran out inside the block from other errors.
+
+    Raises:
+        ResourceError: memory (P020) or disk (P021) ran out.
+    """
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        shortage = _out_of_resources(error, run)
+        if shortage is None:
+            raise
+        raise shortage from error
+
+
 def _out_of_resources(error: BaseException, run: RunDir) -> ResourceError | None:
     """Memory or disk that ran out, as the error that says so; None for anything else."""
     import torch
 
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    # On the CPU torch has no type for it.
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
         return ResourceError(
             "P020",
             "memory ran out",

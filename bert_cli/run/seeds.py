@@ -66,7 +66,7 @@ def run_seeds(
     """Train `count` times with the seeds `train.seed`, `train.seed` + 1, …
 
     Raises:
-        UsageError: fewer than two seeds, or a checkpoint to go on from (U080); the folder is in use (U020).
+        UsageError: fewer than two seeds, or a checkpoint to go on from (U085); the folder is in use (U020).
         ProcessFailed: some seeds failed (P040), with the exit code of the first; the others were finished first.
         Interrupted, Preempted: a signal came; every run has saved a checkpoint.
     """
@@ -114,7 +114,7 @@ def _gpus() -> list[str]:
 def _check(recipe: Recipe, count: int) -> None:
     if count < 2:
         raise UsageError(
-            "U080",
+            "U085",
             "several seeds are at least two",
             key="--seeds",
             found=str(count),
@@ -123,7 +123,7 @@ def _check(recipe: Recipe, count: int) -> None:
         )
     if recipe.run.resume not in ("never", "auto"):
         raise UsageError(
-            "U080",
+            "U085",
             "several seeds cannot go on from one checkpoint",
             key="run.resume",
             found=recipe.run.resume,

@@ -1,13 +1,14 @@
 """Requests to stop, noticed between steps.
 
-A handler only notes the signal's name; the loop reads it where model and optimizer agree. A second Ctrl-C ends at once.
+A handler only notes the signal's name; the loop reads it where model and optimizer agree. Several ranks tell each other
+at the end of a step, so that all stop after the same one. A second Ctrl-C ends at once.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -20,6 +21,15 @@ class Request:
     """The first signal received, or an empty string."""
 
     received: str = ""
+
+    def flags(self) -> dict[str, float]:
+        """The same as numbers, to be added over ranks."""
+        return {name: float(name == self.received) for name in NAMES}
+
+
+def agreed(flags: Mapping[str, float]) -> str:
+    """The request that any rank has received, from the sum of all ranks' flags; empty where there is none."""
+    return next((name for name in NAMES if flags.get(name)), "")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bert_cli.run.rundir import RunDir
@@ -53,6 +53,14 @@ class Result:
     run: RunDir
     state: TrainState
     metric: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the folder, for the other ranks."""
+        return {"state": asdict(self.state), "metric": self.metric}
+
+    @classmethod
+    def from_json(cls, run: RunDir, values: dict[str, Any]) -> Result:
+        return cls(run, TrainState.from_json(values["state"]), values["metric"])
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""

@@ -1,18 +1,20 @@
 """The training loop as a generator: one optimizer step per item.
 
-Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split, and that
-no update is made from a loss or gradient that is not finite. Saving, scoring and logging are the caller's lines after
-the `yield`, at a point where model and optimizer agree on the step.
+Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split over
+micro-batches and ranks, and that no update is made from a loss or gradient that is not finite. Saving, scoring and
+logging are the caller's lines after the `yield`, at a point where model and optimizer agree on the step. Several ranks
+exchange two handfuls of numbers a step beside the gradient, and so always take the same turn.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from bert_cli.data.batch import Batch
 from bert_cli.data.plan import Plan
 from bert_cli.data.store import SplitStore
 from bert_cli.errors import NonFiniteError
@@ -34,6 +36,7 @@ class StepRecord:
         grad_norm: L2 norm before clipping.
         examples, tokens: real ones in this batch; computed_tokens: what the encoder computed, padding included.
         seconds: time of this step alone.
+        asked: the caller's `asking`, added over ranks.
     """
 
     step: int
@@ -46,6 +49,7 @@ class StepRecord:
     tokens: int
     computed_tokens: int
     seconds: float
+    asked: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -59,28 +63,38 @@ def train(
     runtime: Runtime,
     max_grad_norm: float | None,
     start: int = 0,
+    asking: Callable[[], Mapping[str, float]] = dict,
 ) -> Iterator[StepRecord]:
     """Train from step `start` to the end of the plan.
+
+    Args:
+        asking: what one rank has to tell all of them at the end of a step, as a request to stop.
 
     Raises:
         NonFiniteError: a loss or gradient is not finite (N001); model and optimizer are as after the last record.
     """
+    ranks = runtime.ranks
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     last = math.nan
     for step in range(start, plan.total_steps):
         began = time.perf_counter()
         planned = plan.step(step)
         batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
-        counts = add_counts(objective.counts(batch) for batch in batches)
-        sums = dict.fromkeys(counts, 0.0)
-        for index, batch in enumerate(batches):
-            runtime.seed(plan.seed, "dropout", step, index)
-            with runtime.autocast():
-                totals = trainee(batch.to(runtime.device))
-            runtime.backward(sum(objective.weights[name] * totals[name] / counts[name] for name in totals))
-            for name, total in totals.items():
-                sums[name] += float(total.detach())
-        losses = {name: sums[name] / counts[name] for name in sums}
+        weight = 0.0 if planned.idle else 1.0
+        own = add_counts(objective.counts(batch) for batch in batches)
+        counts = ranks.sum({name: weight * count for name, count in own.items()})
+        sums = _gradient(trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step))
+        asked = dict(asking())
+        done = ranks.sum(
+            {
+                **{f"loss {name}": total for name, total in sums.items()},
+                **{f"asked {name}": value for name, value in asked.items()},
+                "examples": weight * sum(map(len, batches)),
+                "tokens": weight * sum(batch.tokens for batch in batches),
+                "computed": sum(batch.tokens if plan.unpadded else batch.padded_tokens for batch in batches),
+            }
+        )
+        losses = {name: done[f"loss {name}"] / counts[name] for name in sums}
         loss = sum(objective.weights[name] * value for name, value in losses.items())
         norm = clip(parameters, max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -97,11 +111,45 @@ def train(
             loss=loss,
             lr=schedule.lr(step),
             grad_norm=norm,
-            examples=sum(map(len, batches)),
-            tokens=sum(batch.tokens for batch in batches),
-            computed_tokens=sum(batch.tokens if plan.unpadded else batch.padded_tokens for batch in batches),
+            examples=round(done["examples"]),
+            tokens=round(done["tokens"]),
+            computed_tokens=round(done["computed"]),
             seconds=time.perf_counter() - began,
+            asked={name: done[f"asked {name}"] for name in asked},
         )
+
+
+def _gradient(
+    trainee: Any,
+    batches: Sequence[Batch],
+    counts: Mapping[str, float],
+    weight: float,
+    *,
+    objective: Objective,
+    runtime: Runtime,
+    seed: tuple[int, int],
+) -> dict[str, float]:
+    """Add the gradient of this rank's micro-batches, and with the last of them all ranks' gradients; the terms' sums.
+
+    Args:
+        counts: of the whole batch, over all ranks.
+        weight: 0 where the micro-batch belongs to another rank, else 1.
+        seed: the plan's, and the step.
+    """
+    ranks = runtime.ranks
+    # One rank draws as it always did; several must not all drop the same units.
+    whose = (ranks.rank,) if ranks.world_size > 1 else ()
+    sums = dict.fromkeys(counts, 0.0)
+    for index, batch in enumerate(batches):
+        runtime.seed(seed[0], "dropout", seed[1], index, *whose)
+        with runtime.accumulating(trainee, last=index == len(batches) - 1):
+            with runtime.autocast():
+                totals = trainee(batch.to(runtime.device))
+            loss = sum(objective.weights[name] * totals[name] / counts[name] for name in totals)
+            runtime.backward(loss if weight else loss * 0.0)
+        for name, total in totals.items():
+            sums[name] += weight * float(total.detach())
+    return sums
 
 
 def _lines(store: SplitStore, plan: Plan, step: int) -> str:

@@ -1,12 +1,13 @@
 """Scoring: every example of a split once, in batches of similar length, put back in the split's order.
 
 The batches depend on the data alone, so the same weights at the same precision give the same numbers in training, in
-`eval` and on another day. Costs one forward pass per batch and no gradient memory.
+`eval`, on another day and with any number of ranks, which take the batches in turn. Costs one forward pass per batch
+and no gradient memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from bert_cli.data.store import SplitStore
 from bert_cli.grouping import sorted_batches
 from bert_cli.objectives.base import Objective, add_counts
+from bert_cli.ranks import Gathered
 from bert_cli.runtime import Runtime
 
 
@@ -23,7 +25,8 @@ class Scored:
     """What the model says about a split.
 
     Attributes:
-        scores: the objective's scores in the split's order. Shape: `[N, C]` or `[N]` float32; empty for fill-mask.
+        scores: the objective's scores in the split's order. Shape: `[N, C]` or `[N]` float32; for fill-mask `[M]`, one
+            for each masked position, in no order.
         losses: each loss term averaged over the split; empty where the split has no targets.
         tokens: real tokens read.
     """
@@ -40,40 +43,47 @@ def score(
     *,
     runtime: Runtime,
     max_tokens: int,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Scored:
-    """Run the model over all of a split.
+    """Run the model over all of a split; every rank gets the result.
 
     Args:
         model: any model the objective can call; its mode is put back afterwards.
         max_tokens: most tokens, padding included, of one forward pass.
-        progress: called with (examples done, all examples) after each batch.
     """
     was_training = model.training
     model.eval()
-    rows, parts = [], []
-    sums: dict[str, float] = {}
-    counts: dict[str, float] = {}
-    tokens = done = 0
+    parts = sorted_batches(store.lengths, max_tokens)
+    ranks = runtime.ranks
+    facts, scores = [], []
     with torch.inference_mode():
-        for part in sorted_batches(store.lengths, max_tokens):
+        for part in parts[ranks.rank :: ranks.world_size]:
             batch = objective.collate(store, part, epoch=-1).to(runtime.device)
             with runtime.autocast():
                 outputs = objective.forward(model, batch)
-            if batch.targets is not None:
-                for name, total in objective.totals(outputs, batch).items():
-                    sums[name] = sums.get(name, 0.0) + float(total)
-                counts = add_counts([counts, objective.counts(batch)])
-            rows.append(part)
-            parts.append(objective.scores(outputs, batch))
-            tokens += batch.tokens
-            done += len(batch)
-            if progress:
-                progress(done, len(store))
+            known = batch.targets is not None
+            facts.append(
+                {
+                    "sums": {k: float(v) for k, v in objective.totals(outputs, batch).items()} if known else {},
+                    "counts": objective.counts(batch) if known else {},
+                    "tokens": batch.tokens,
+                    "by_example": batch.positions is None,
+                }
+            )
+            scores.append(objective.scores(outputs, batch))
     model.train(was_training)
-    ordered = np.concatenate(parts)
-    if len(ordered) == len(store):
-        restored = np.empty_like(ordered)
-        restored[np.concatenate(rows)] = ordered
-        ordered = restored
-    return Scored(ordered, {name: sums[name] / counts[name] for name in sums}, tokens)
+    return _whole(parts, ranks.gather(facts, scores))
+
+
+def _whole(parts: list[np.ndarray], gathered: Sequence[Gathered]) -> Scored:
+    """What the ranks found about each batch, in the split's order; sums are added in the batches' order."""
+    places = [divmod(i, len(gathered)) for i in range(len(parts))]
+    facts = [gathered[rank].value[turn] for turn, rank in places]
+    scores = np.concatenate([gathered[rank].arrays[turn] for turn, rank in places])
+    if all(fact["by_example"] for fact in facts):
+        # Scores at masked positions, of which an example has any number, stay in the batches' order.
+        restored = np.empty_like(scores)
+        restored[np.concatenate(parts)] = scores
+        scores = restored
+    sums = add_counts(fact["sums"] for fact in facts)
+    counts = add_counts(fact["counts"] for fact in facts)
+    return Scored(scores, {name: sums[name] / counts[name] for name in sums}, sum(fact["tokens"] for fact in facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_cli.data.plan import Plan, total_steps
-from bert_cli.grouping import micro_batches, sorted_batches
+from bert_cli.grouping import micro_batches, shares, sorted_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=40).map(lambda values: np.array(values, dtype=np.int64))
 SHORT = st.lists(st.integers(1, 12), min_size=1, max_size=9).map(lambda values: np.array(values, dtype=np.int64))
@@ -124,6 +125,49 @@ def test_the_cap_changes_the_micro_batches_but_not_the_batch() -> None:
         assert len(tight.step(step).micro_batches) > len(wide.step(step).micro_batches)
         joined = [np.sort(np.concatenate(plan.step(step).micro_batches)) for plan in (wide, tight)]
         np.testing.assert_array_equal(*joined)
+
+
+# Several ranks
+
+WORLDS = st.integers(2, 5)
+
+
+def ranks_of(plan: Plan, world_size: int) -> list[Plan]:
+    return [dataclasses.replace(plan, rank=rank, world_size=world_size) for rank in range(world_size)]
+
+
+@given(LENGTHS, st.integers(1, 12), SEEDS, WORLDS, st.integers(1, 200), st.booleans())
+def test_all_ranks_together_have_the_batch_of_one_process(
+    lengths: np.ndarray, batch_size: int, seed: int, world_size: int, cap: int, unpadded: bool
+) -> None:
+    alone = dataclasses.replace(plan_of(lengths, batch_size=batch_size, seed=seed, cap=cap), unpadded=unpadded)
+    for step in range(alone.total_steps):
+        planned = [plan.step(step) for plan in ranks_of(alone, world_size)]
+        counted = [part for one in planned if not one.idle for part in one.micro_batches]
+        assert sorted(np.concatenate(counted)) == sorted(alone.rows(step))
+        # A rank without rows computes one of the batch all the same, and every rank is in the same epoch.
+        for one in planned:
+            assert one.micro_batches and all(len(part) for part in one.micro_batches)
+            assert set(np.concatenate(one.micro_batches)) <= set(alone.rows(step))
+        assert {one.epoch for one in planned} == {alone.step(step).epoch}
+        assert sum(one.idle for one in planned) == max(0, world_size - len(alone.rows(step)))
+
+
+@given(LENGTHS, st.integers(1, 6))
+def test_shares_differ_by_at_most_one_sequence(lengths: np.ndarray, n: int) -> None:
+    dealt = shares(lengths, n)
+    tokens = [int(lengths[share].sum()) for share in dealt]
+    assert sorted(np.concatenate(dealt)) == list(range(len(lengths)))
+    assert max(tokens) - min(tokens) <= lengths.max()
+    assert all((np.diff(share) > 0).all() for share in dealt)
+    assert [share.tolist() for share in shares(lengths, n)] == [share.tolist() for share in dealt]
+
+
+def test_shares_are_balanced_by_tokens_and_not_by_rows() -> None:
+    lengths = np.array([4, 4, 4, 4, 16, 4, 4, 4, 4])
+    assert [int(lengths[share].sum()) for share in shares(lengths, 2)] == [24, 24]
+    halves = [int(half.sum()) for half in np.array_split(lengths, 2)]
+    assert max(halves) > 24, "cutting by rows would not be balanced"
 
 
 @given(LENGTHS, st.integers(1, 200))

@@ -57,7 +57,7 @@ def test_a_mistake_that_all_seeds_share_is_told_once_with_its_code(tiny_bert: Pa
 def test_one_seed_is_no_spread(tiny_bert: Path, sst_like: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         run_seeds(text_recipe(tiny_bert, sst_like, tmp_path / "all"), 1)
-    assert caught.value.code == "U080" and not (tmp_path / "all").exists()
+    assert caught.value.code == "U085" and not (tmp_path / "all").exists()
 
 
 def test_places_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
