@@ -26,6 +26,7 @@ def record(step: int, **changes: Any) -> StepRecord:
         "tokens": 80,
         "computed_tokens": 100,
         "seconds": 0.5,
+        "micro_batch_tokens": 16_384,
     }
     return StepRecord(**values | changes)
 

@@ -8,10 +8,11 @@ lines; what is written, measured or decided is rank 0's, and the others wait for
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bert_cli.data.plan import Plan
 from bert_cli.data.store import SplitStore
 from bert_cli.errors import Interrupted, ModelError, Preempted
 from bert_cli.metrics import Scorer, larger_is_better
@@ -79,7 +80,7 @@ class Fit:
                 optimizer,
                 objective=built.objective,
                 store=store,
-                plan=built.plan,
+                plan=self._plan(built),
                 schedule=built.schedule,
                 runtime=self.runtime,
                 max_grad_norm=self.recipe.train.max_grad_norm,
@@ -91,7 +92,7 @@ class Fit:
                 improved = self._score(built, record) if last or record.step % scoring == 0 else False
                 patience = self.recipe.eval.patience
                 if patience is not None and self.state.since_best >= patience:
-                    self.state.stopped = f"no better {self.metric} in {patience} scorings"
+                    self.state.stopped = f"no better {self.metric} in {patience} scoring{'' if patience == 1 else 's'}"
                 # Alone, a signal counts from when it comes; several ranks stop where all of them know of it.
                 asked = signals.agreed(record.asked) if self.ranks.world_size > 1 else signal.received
                 if improved or last or self.state.stopped or asked or record.step % saving == 0:
@@ -103,7 +104,19 @@ class Fit:
         self._finish(built)
         return Result(self.out, self.state, self.metric)
 
+    def _plan(self, built: Built) -> Plan:
+        """The plan, with micro-batches as small as this run has found them to need to be."""
+        known = self.state.micro_batch_tokens
+        return built.plan if known is None else replace(built.plan, micro_batch_tokens=known)
+
     def _count(self, record: StepRecord) -> None:
+        if record.micro_batch_tokens != (self.state.micro_batch_tokens or self.recipe.train.micro_batch_tokens):
+            self.state.micro_batch_tokens = record.micro_batch_tokens
+            if self.desk is not None:
+                self.desk.tracker.note(
+                    f"memory ran out at step {record.step}, which was made again: at most {record.micro_batch_tokens} "
+                    "tokens at once from here on, the same batches and gradients"
+                )
         self.state.step = record.step
         self.state.examples += record.examples
         self.state.tokens += record.tokens

@@ -306,10 +306,9 @@ def named_shortage(run: RunDir) -> Iterator[None]:
 
 def _out_of_resources(error: BaseException, run: RunDir) -> ResourceError | None:
     """Memory or disk that ran out, as the error that says so; None for anything else."""
-    import torch
+    from bert_cli.train.memory import ran_out
 
-    # On the CPU torch has no type for it.
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+    if ran_out(error):
         return ResourceError(
             "P020",
             "memory ran out",

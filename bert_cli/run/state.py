@@ -27,6 +27,7 @@ class TrainState:
         since_best: scorings since the best one.
         window: sums since the last training record, so that the next one is whole after a resume.
         data: fingerprint of each split's source.
+        micro_batch_tokens: what a micro-batch may hold since memory ran out; None while it has not.
         seconds: time spent in training steps, over all processes that worked on this run.
     """
 
@@ -37,6 +38,7 @@ class TrainState:
     tokens: int = 0
     seconds: float = 0.0
     stopped: str = ""
+    micro_batch_tokens: int | None = None
     window: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
 

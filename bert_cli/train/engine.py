@@ -20,6 +20,7 @@ from bert_cli.data.store import SplitStore
 from bert_cli.errors import NonFiniteError
 from bert_cli.objectives.base import Objective, add_counts
 from bert_cli.runtime import Runtime
+from bert_cli.train.memory import halved, ran_out, release
 from bert_cli.train.optim import clip, set_lr
 from bert_cli.train.schedule import Schedule
 
@@ -36,6 +37,7 @@ class StepRecord:
         grad_norm: L2 norm before clipping.
         examples, tokens: real ones in this batch; computed_tokens: what the encoder computed, padding included.
         seconds: time of this step alone.
+        micro_batch_tokens: what a micro-batch may hold; less than the plan said where memory ran out.
         asked: the caller's `asking`, added over ranks.
     """
 
@@ -49,6 +51,7 @@ class StepRecord:
     tokens: int
     computed_tokens: int
     seconds: float
+    micro_batch_tokens: int
     asked: dict[str, float] = field(default_factory=dict)
 
 
@@ -67,6 +70,9 @@ def train(
 ) -> Iterator[StepRecord]:
     """Train from step `start` to the end of the plan.
 
+    A step for which memory does not suffice is made again in smaller micro-batches. With several ranks the error is
+    passed on instead, since the others wait in the middle of the step.
+
     Args:
         asking: what one rank has to tell all of them at the end of a step, as a request to stop.
 
@@ -78,12 +84,24 @@ def train(
     last = math.nan
     for step in range(start, plan.total_steps):
         began = time.perf_counter()
-        planned = plan.step(step)
-        batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
-        weight = 0.0 if planned.idle else 1.0
-        own = add_counts(objective.counts(batch) for batch in batches)
-        counts = ranks.sum({name: weight * count for name, count in own.items()})
-        sums = _gradient(trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step))
+        while True:
+            planned = plan.step(step)
+            batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
+            weight = 0.0 if planned.idle else 1.0
+            own = add_counts(objective.counts(batch) for batch in batches)
+            counts = ranks.sum({name: weight * count for name, count in own.items()})
+            try:
+                sums = _gradient(
+                    trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step)
+                )
+                break
+            except (MemoryError, RuntimeError) as error:
+                smaller = halved(plan, step) if ran_out(error) and ranks.world_size == 1 else None
+                if smaller is None:
+                    raise
+                plan = smaller
+            optimizer.zero_grad(set_to_none=True)
+            release()
         asked = dict(asking())
         done = ranks.sum(
             {
@@ -99,7 +117,10 @@ def train(
         norm = clip(parameters, max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             optimizer.zero_grad(set_to_none=True)
-            raise _non_finite(step, loss=loss, norm=norm, last=last, lines=_lines(store, plan, step))
+            arithmetic = runtime.precision.name
+            raise _non_finite(
+                step, loss=loss, norm=norm, last=last, lines=_lines(store, plan, step), arithmetic=arithmetic
+            )
         set_lr(optimizer, schedule.lr(step))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -115,6 +136,7 @@ def train(
             tokens=round(done["tokens"]),
             computed_tokens=round(done["computed"]),
             seconds=time.perf_counter() - began,
+            micro_batch_tokens=plan.micro_batch_tokens,
             asked={name: done[f"asked {name}"] for name in asked},
         )
 
@@ -157,7 +179,7 @@ def _lines(store: SplitStore, plan: Plan, step: int) -> str:
     return ", ".join(str(line) for line in lines if line is not None)
 
 
-def _non_finite(step: int, *, loss: float, norm: float, last: float, lines: str) -> NonFiniteError:
+def _non_finite(step: int, *, loss: float, norm: float, last: float, lines: str, arithmetic: str) -> NonFiniteError:
     what = "loss" if not math.isfinite(loss) else "gradient"
     return NonFiniteError(
         "N001",
@@ -165,5 +187,6 @@ def _non_finite(step: int, *, loss: float, norm: float, last: float, lines: str)
         where=f"batch of step {step + 1}" + (f", training rows from lines {lines} …" if lines else ""),
         key="train.lr",
         found=f"loss {loss}, gradient norm {norm}; last finite loss {last:.4g}",
-        help="a smaller learning rate or a longer warm-up: train.lr=1e-5 train.warmup=0.1; or train.precision=fp32",
+        help="a smaller learning rate or a longer warm-up: train.lr=1e-5 train.warmup=0.1"
+        + ("" if arithmetic == "fp32" else "; or train.precision=fp32"),
     )

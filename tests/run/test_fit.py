@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,33 @@ def test_a_score_that_is_no_number_is_never_the_best(
     result = trained(tiny_bert, tmp_path, "text-classification")
     assert result.state.best is not None and result.state.best.step == 8
     assert [line.get("validation/accuracy", 0) for line in lines(result.run.metrics)].count(None) == 2
+
+
+def test_micro_batches_that_memory_made_smaller_stay_so_after_a_resume(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second process computes as the first did from there on, and never finds out again."""
+    data, sizes = tiny_data(tmp_path / "data"), list[int]()
+    total = SequenceObjective.totals
+
+    def tight(self: SequenceObjective, outputs: Any, batch: Any) -> Any:
+        if torch.is_grad_enabled():
+            sizes.append(batch.tokens)
+            if batch.tokens > 40:
+                raise MemoryError
+        return total(self, outputs, batch)
+
+    monkeypatch.setattr(SequenceObjective, "totals", tight)
+    whole = finetune(tiny_recipe(tiny_bert, data, tmp_path / "whole"))
+    assert "memory ran out at step 1, which was made again" in capsys.readouterr().err
+    assert whole.state.micro_batch_tokens is not None and whole.state.micro_batch_tokens <= 40
+    parted = tiny_recipe(tiny_bert, data, tmp_path / "parted", run__keep=9)
+    finetune(parted, quiet=True)
+    for later in sorted((tmp_path / "parted" / "checkpoints").iterdir())[3:]:
+        shutil.rmtree(later)
+    (tmp_path / "parted" / "status.json").unlink()
+    shutil.rmtree(tmp_path / "parted" / "best")
+    sizes.clear()
+    resumed = finetune(parted.model_copy(update={"run": parted.run.model_copy(update={"resume": "auto"})}), quiet=True)
+    assert sizes and max(sizes) <= 40, "no step had to fail again"
+    assert resumed.as_dict()["scores"] == whole.as_dict()["scores"]

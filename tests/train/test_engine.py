@@ -49,13 +49,15 @@ class Work:
         self.optimizer: Any = adamw(self.groups, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8)
         self.runtime = Runtime(device="cpu", precision="fp32")
 
-    def run(self, *, lr: float = 1e-3, clip: float | None = None, start: int = 0) -> Iterator[StepRecord]:
+    def run(
+        self, *, lr: float = 1e-3, clip: float | None = None, start: int = 0, tokens: int = 10_000, trainee: Any = None
+    ) -> Iterator[StepRecord]:
         return train(
-            Trainee(self.model, self.objective).train(),
+            (trainee or Trainee(self.model, self.objective)).train(),
             self.optimizer,
             objective=self.objective,
             store=self.store,
-            plan=Plan(self.store.lengths, BATCH, STEPS, 3, 10_000),
+            plan=Plan(self.store.lengths, BATCH, STEPS, 3, tokens),
             schedule=Schedule("linear", lr, STEPS, warmup=2),
             runtime=self.runtime,
             max_grad_norm=clip,
@@ -69,6 +71,23 @@ class Work:
 @pytest.fixture
 def work(tiny_bert: Path, tmp_path: Path) -> Work:
     return Work(tiny_bert, tmp_path)
+
+
+class Small(Trainee):
+    """A model on a machine where no more than `room` tokens, padding included, can be computed at once."""
+
+    def __init__(self, work: Work, room: int, error: Exception) -> None:
+        super().__init__(work.model, work.objective)
+        self.room, self.error, self.failed = room, error, 0
+
+    def forward(self, batch: Any) -> dict[str, torch.Tensor]:
+        totals = super().forward(batch)
+        if batch.padded_tokens > self.room:
+            # Part of the gradient is there already, and must not stay.
+            sum(totals.values()).backward()  # type: ignore[union-attr]
+            self.failed += 1
+            raise self.error
+        return totals
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -201,3 +220,49 @@ def test_optimizer_state_travels_by_name_and_gaps_are_refused(tiny_bert: Path, t
         )
     with pytest.raises(KeyError):
         load_state_tensors(other.optimizer, order, tensors | {"exp_avg/stranger": torch.zeros(1)})
+
+
+OUT = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", OUT, ids=lambda error: type(error).__name__)
+def test_a_step_without_enough_memory_is_made_again_in_smaller_parts(
+    tiny_bert: Path, tmp_path: Path, error: Exception
+) -> None:
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    roomy, tight = Work(tiny_bert, tmp_path / "a"), Work(tiny_bert, tmp_path / "b")
+    small = Small(tight, 40, error)
+    wanted, found = list(roomy.run()), list(tight.run(trainee=small))
+    assert 0 < small.failed < STEPS, "a size that was found to fit is kept"
+    assert [record.micro_batch_tokens for record in wanted] == [10_000] * STEPS
+    assert found[-1].micro_batch_tokens <= 40
+    for one, other in zip(wanted, found, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=1e-5)
+        assert other.grad_norm == pytest.approx(one.grad_norm, rel=1e-5)
+        assert (other.examples, other.tokens) == (one.examples, one.tokens)
+
+
+def test_an_example_that_does_not_fit_alone_is_an_error(work: Work) -> None:
+    with pytest.raises(MemoryError):
+        next(work.run(trainee=Small(work, 1, MemoryError())))
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(work: Work) -> None:
+    small = Small(work, 40, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        next(work.run(trainee=small))
+    assert small.failed == 1
+
+
+@pytest.mark.parametrize(("precision", "advised"), [("fp32", False), ("bf16", True)])
+def test_fp32_is_advised_to_those_who_do_not_have_it(work: Work, precision: str, advised: bool) -> None:
+    work.runtime = Runtime(device="cpu", precision=precision)
+    with torch.no_grad():
+        work.model.classifier.weight[0, 0] = math.nan
+    with pytest.raises(NonFiniteError) as caught:
+        next(work.run())
+    assert ("train.precision=fp32" in str(caught.value.help)) == advised
