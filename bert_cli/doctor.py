@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from bert_cli.env import cores, memory
 from bert_cli.errors import listing
 
 Status = Literal["ok", "warn", "fail"]
@@ -110,15 +111,6 @@ def check_cpu() -> Check:
     return Check("cpu", "ok", detail)
 
 
-def cores() -> float:
-    """CPUs that this process may use: its affinity, cut to the container's quota (cgroup v2); may be a fraction."""
-    usable = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    quota, _, period = _cgroup("cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit() and int(period):
-        usable = min(usable, int(quota) / int(period))
-    return usable
-
-
 def check_threads() -> Check:
     """Whether OMP_NUM_THREADS fits the cores."""
     given = os.environ.get("OMP_NUM_THREADS", "")
@@ -158,15 +150,8 @@ def check_accelerators() -> Iterator[Check]:
 
 
 def check_memory() -> Check:
-    """Memory of the machine, cut to the container's limit (cgroup v2)."""
-    import psutil  # type: ignore[import-untyped, unused-ignore]
-
-    memory = psutil.virtual_memory()
-    total, free = int(memory.total), int(memory.available)
-    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
-    if limit.isdigit() and int(limit) < total:
-        total = int(limit)
-        free = min(free, total - int(used)) if used.isdigit() else min(free, total)
+    """Memory of the machine or container, and how much of it is free."""
+    total, free = memory()
     detail = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
     if free < LOW_MEMORY:
         return Check("memory", "warn", detail, "close other programs, or lower train.micro_batch_tokens")
@@ -238,13 +223,6 @@ def _count(number: float, one: str, many: str | None = None) -> str:
     """`1 core`, `2 cores`, `1.5 cores`; an irregular plural is given."""
     shown = f"{number:g}" if isinstance(number, float) else str(number)
     return f"{shown} {one if number == 1 else many or one + 's'}"
-
-
-def _cgroup(name: str) -> str:
-    try:
-        return Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _version(package: str) -> str | None:

@@ -44,6 +44,35 @@ def cpu_name() -> str:
     return next(lines, platform.processor() or platform.machine())
 
 
+def cores() -> float:
+    """CPUs that this process may use: its affinity, cut to the container's quota (cgroup v2); may be a fraction."""
+    usable = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    quota, _, period = _cgroup("cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit() and int(period):
+        usable = min(usable, int(quota) / int(period))
+    return usable
+
+
+def memory() -> tuple[int, int]:
+    """Bytes of memory, all and free: the machine's, cut to the container's limit (cgroup v2)."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+
+    found = psutil.virtual_memory()
+    total, free = int(found.total), int(found.available)
+    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    if limit.isdigit() and int(limit) < total:
+        total = int(limit)
+        free = min(free, total - int(used)) if used.isdigit() else min(free, total)
+    return total, free
+
+
+def _cgroup(name: str) -> str:
+    try:
+        return Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape a result."""
     found = {"python": platform.python_version()}

@@ -7,6 +7,7 @@ nothing is wrapped; with several, the gradients of all are summed while the last
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bert_cli.env import derived_seed
+from bert_cli.env import cores, derived_seed
 from bert_cli.errors import ResourceError
 from bert_cli.precision import Precision, choose_precision
 from bert_cli.ranks import Ranks
@@ -85,6 +86,9 @@ class Runtime:
         torch.set_float32_matmul_precision("medium" if self.precision.onednn else "highest")
         if self.device_type == "cpu":
             keep_memory()
+            if "OMP_NUM_THREADS" not in os.environ:
+                # Torch sees the cores of the machine, not what the container may use of them.
+                torch.set_num_threads(min(torch.get_num_threads(), max(1, int(cores()))))
         self._accelerator: Any = None
 
     @property

@@ -230,8 +230,9 @@ def test_the_smallest_training_gives_a_ratio(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.slow
 def test_the_pipeline_says_what_bertctl_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Path) -> None:
     text = _measure("inference", small, monkeypatch, tmp_path)
-    assert cells_of(text, "pipeline", "equal labels") == ["100.00%"]
-    assert (number(cells_of(text, "pipeline", "largest")[0]) or 0.0) < 1e-5
+    # The two compute in bf16 and in fp32 where bertctl finds bf16 faster.
+    equal, gap = (number(cells_of(text, "pipeline", column)[0]) for column in ("equal labels", "largest"))
+    assert equal is not None and equal > 95.0 and gap is not None and gap < 0.05
     assert len(cells_of(text, "OpenVINO", "texts/s")) == 2
 
 

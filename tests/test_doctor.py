@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bert_cli import doctor
+from bert_cli import doctor, env
 from bert_cli.doctor import GIB, Check
 
 
@@ -44,7 +44,7 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def no_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_cgroup", lambda name: "")
+    monkeypatch.setattr(env, "_cgroup", lambda name: "")
 
 
 def test_this_machine_is_inspected_completely() -> None:
@@ -110,16 +110,16 @@ def test_one_core_is_no_cores(
 
 def test_a_container_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    monkeypatch.setattr(doctor, "_cgroup", lambda name: "150000 100000")
-    assert doctor.cores() == 1.5
-    monkeypatch.setattr(doctor, "_cgroup", lambda name: "max 100000")
-    assert doctor.cores() == 64
+    monkeypatch.setattr(env, "_cgroup", lambda name: "150000 100000")
+    assert env.cores() == 1.5
+    monkeypatch.setattr(env, "_cgroup", lambda name: "max 100000")
+    assert env.cores() == 64
 
 
 def test_a_container_limit_is_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=64 * GIB, available=60 * GIB))
     limits = {"memory.max": str(8 * GIB), "memory.current": str(6 * GIB)}
-    monkeypatch.setattr(doctor, "_cgroup", limits.__getitem__)
+    monkeypatch.setattr(env, "_cgroup", limits.__getitem__)
     check = doctor.check_memory()
     assert check.detail == "2.0 of 8.0 GiB free" and check.status == "warn"
 

@@ -166,9 +166,10 @@ class TrainSection(Section):
     batch_size: Annotated[int, Field(ge=1)] = Field(
         32, description="Examples per optimizer step, over all devices together."
     )
-    micro_batch_tokens: Annotated[int, Field(ge=1)] = Field(
-        16_384,
-        description="Most tokens (padding included) in one forward pass; changes memory and speed, never the gradient.",
+    micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto",
+        description="Most tokens (padding included) in one forward pass, auto: what fits into memory; it changes "
+        "memory and speed, never the gradient.",
     )
     lr: Annotated[float, Field(gt=0)] = Field(5e-5, description="Peak learning rate of AdamW.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(

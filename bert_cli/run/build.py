@@ -23,6 +23,7 @@ from bert_cli.objectives.mlm import MaskedLanguageModelling
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
 from bert_cli.run.prepare import Note, Prepared
 from bert_cli.runtime import choose_device
+from bert_cli.train.memory import fitting_tokens
 from bert_cli.train.optim import adamw, names
 from bert_cli.train.schedule import Schedule
 
@@ -124,6 +125,14 @@ def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -
     )
 
 
+def _micro_batch_tokens(prepared: Prepared, model: Any) -> int:
+    recipe, longest = prepared.recipe, int(prepared.store.splits["train"].lengths.max())
+    wanted, device = recipe.train.micro_batch_tokens, choose_device(recipe.dist.device)
+    if wanted != "auto":
+        return wanted
+    return fitting_tokens(model, device=device, longest=longest, processes=recipe.dist.processes)
+
+
 def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
     wanted, labels = prepared.recipe.train.class_weights, prepared.labels
     if wanted == "none":
@@ -178,7 +187,7 @@ def build(prepared: Prepared, *, note: Note = lambda _: None) -> Built:
         recipe.train.batch_size,
         steps,
         recipe.train.seed,
-        recipe.train.micro_batch_tokens,
+        _micro_batch_tokens(prepared, model),
         unpadded=is_unpadded(model),
     )
     schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)

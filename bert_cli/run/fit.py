@@ -105,12 +105,12 @@ class Fit:
         return Result(self.out, self.state, self.metric)
 
     def _plan(self, built: Built) -> Plan:
-        """The plan, with micro-batches as small as this run has found them to need to be."""
-        known = self.state.micro_batch_tokens
-        return built.plan if known is None else replace(built.plan, micro_batch_tokens=known)
+        """The plan, with micro-batches of the size that this run began with or has found to need."""
+        self.state.micro_batch_tokens = self.state.micro_batch_tokens or built.plan.micro_batch_tokens
+        return replace(built.plan, micro_batch_tokens=self.state.micro_batch_tokens)
 
     def _count(self, record: StepRecord) -> None:
-        if record.micro_batch_tokens != (self.state.micro_batch_tokens or self.recipe.train.micro_batch_tokens):
+        if record.micro_batch_tokens != self.state.micro_batch_tokens:
             self.state.micro_batch_tokens = record.micro_batch_tokens
             if self.desk is not None:
                 self.desk.tracker.note(

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_cli.doctor import cores
+from bert_cli.env import cores
 from bert_cli.errors import Interrupted, Preempted, ProcessFailed, UsageError
 from bert_cli.files import finite, publish
 from bert_cli.metrics.spread import Spread, spread

@@ -27,7 +27,7 @@ class TrainState:
         since_best: scorings since the best one.
         window: sums since the last training record, so that the next one is whole after a resume.
         data: fingerprint of each split's source.
-        micro_batch_tokens: what a micro-batch may hold since memory ran out; None while it has not.
+        micro_batch_tokens: what a micro-batch may hold; None before the first step.
         seconds: time spent in training steps, over all processes that worked on this run.
     """
 
