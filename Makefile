@@ -31,7 +31,7 @@ check: $(STAMP) ## Lint, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict bert_cli
 
-bench: $(STAMP) ## Measure against the incumbent
+bench: $(STAMP) ## Measure against the incumbent; BERTCTL_DATA=FOLDER has sst2/ and rte/
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv and everything built or cached

@@ -6,17 +6,19 @@ Exit status 1 when a run failed or the machine is too busy for numbers that coul
 import argparse
 import importlib.util
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.cases import CASES, Bench, Side
+from benchmarks.bench import Bench
+from benchmarks.cases import CASES, USUAL_PAIRS, USUAL_STEPS, Case
 from benchmarks.measure import BenchmarkError
-from benchmarks.report import Pairs, table, update
+from benchmarks.report import update
+from benchmarks.summary import DOUBT
 from bert_cli.env import cpu_name
 from bert_cli.toyworld import Sizes, sentiment_splits
 
@@ -27,41 +29,73 @@ BUSY = 1.5 * CORES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named cases; the exit status."""
-    words = sys.argv[1:] if arguments is None else arguments
-    given = _arguments(words)
+    given = _arguments(sys.argv[1:] if arguments is None else arguments)
     load = os.getloadavg()[0]
     if load > BUSY and not given.anyway:
         print(f"error: load average {load:.1f}, limit {BUSY:.1f}; wait, or measure --anyway", file=sys.stderr)
         return 1
-    try:
-        with tempfile.TemporaryDirectory(prefix="bertctl-bench-") as scratch:
-            data = given.data or _toy_data(Path(scratch))
-            bench = Bench(_model(given.model), data, given.steps, given.threads, Path(scratch))
-            for name in given.names or [name for name in CASES if name != "rte" or given.data]:
-                facts = (
-                    f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {cpu_name()}, {CORES} cores, {given.threads} threads; "
-                    f"torch {version('torch')}, transformers {version('transformers')}",
-                    f"load average {load:.2f} at the start" + ("; TOO BUSY, not to be quoted" if load > BUSY else ""),
-                    f"`python -m benchmarks {shlex.join(words)}`: pairs {given.pairs}, steps {given.steps}",
-                    f"data: {given.data}" if given.data else "data: NOT the real sets but the toy world's sentences",
-                )
-                measured = table(measure(*bench.sides(name), pairs=given.pairs))
-                section = "\n".join([*(f"- {fact}" for fact in facts), "", measured])
-                print(f"## {name}\n\n{section}\n", flush=True)
-                update(given.results, name, section)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    with tempfile.TemporaryDirectory(prefix="bertctl-bench-") as scratch:
+        try:
+            model = _model(given.model)
+        except BenchmarkError as error:
+            return _failed(error)
+        bench = Bench(model, given.data or _toy_data(Path(scratch)), given.steps, given.threads, Path(scratch))
+        status, text = 0, ""
+        for name in given.names or [name for name, case in CASES.items() if case.ready(bench.data)]:
+            try:
+                section = _section(name, bench, given)
+            except BenchmarkError as error:
+                status = _failed(error)
+                continue
+            print(f"## {name}\n\n{section}\n", flush=True)
+            text = update(given.results, list(CASES), {name: section})
+    print(text)
+    return status
 
 
-def measure(ours: Side, peers: dict[str, Side], *, pairs: int) -> Pairs:
-    """Peer and bertctl in turns, `pairs` times for each peer; a pair shares its seed."""
-    found: Pairs = {peer: [] for peer in peers}
-    for seed in range(42, 42 + pairs):
-        for peer, theirs in peers.items():
-            found[peer].append((theirs(seed), ours(seed)))
-    return found
+def _section(name: str, bench: Bench, given: argparse.Namespace) -> str:
+    """Measure a case: its terms, whether its figures may be quoted, and its tables."""
+    case, began = CASES[name], datetime.now(UTC)
+    loads = [os.getloadavg()[0]]
+    body = case.section(replace(bench, loads=loads), given.pairs)
+    loads.append(os.getloadavg()[0])
+    doubts = _doubts(case, given, load=max(loads))
+    facts = [
+        f"{began:%Y-%m-%d %H:%M} UTC; {cpu_name()}, {CORES} cores, threads: {given.threads}; "
+        f"torch {version('torch')}, transformers {version('transformers')}",
+        f"load average {loads[0]:.2f} at the start, {loads[-1]:.2f} at the end, {max(loads):.2f} at most",
+        f"`python -m benchmarks {name} --pairs {given.pairs} --steps {given.steps}`, "
+        f"model {PACKAGE if given.model is None else bench.model.name}"
+        + "".join(f", {_rows(bench.data / folder)}" for folder in case.data),
+    ]
+    facts += [f"{DOUBT}: {', '.join(doubts)}"] if doubts else []
+    lines = "\n".join(f"- {fact}" for fact in facts)
+    return f"{lines}\n{body}" if body.startswith("- ") else f"{lines}\n\n{body}"
+
+
+def _doubts(case: Case, given: argparse.Namespace, *, load: float) -> list[str]:
+    """Why the figures may not be quoted; empty where they may."""
+    found = {
+        "the machine was too busy": case.timed and load > BUSY,
+        "toy sentences, not the real data": bool(case.data) and given.data is None,
+        f"fewer than {case.pairs} pairs": given.pairs < case.pairs,
+        f"fewer than {case.steps} steps": given.steps < case.steps,
+    }
+    return [reason for reason, holds in found.items() if holds]
+
+
+def _rows(folder: Path) -> str:
+    counts = []
+    for split in ("train", "validation", "test"):
+        if (folder / f"{split}.tsv").exists():
+            with (folder / f"{split}.tsv").open("rb") as lines:
+                counts.append(f"{sum(1 for _ in lines) - 1:,} {split}")
+    return f"{folder.name} ({', '.join(counts)} rows)"
+
+
+def _failed(error: BenchmarkError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return 1
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -70,8 +104,10 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "names", nargs="*", choices=[*CASES, []], metavar="NAME", help=f"{', '.join(CASES)}; default: all"
     )
-    parser.add_argument("--pairs", type=int, default=5, help="runs of each side for each peer (5)")
-    parser.add_argument("--steps", type=int, default=60, help="optimizer steps of a run, within one epoch (60)")
+    parser.add_argument("--pairs", type=int, default=USUAL_PAIRS, help="runs of each side for each peer (%(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=USUAL_STEPS, help="optimizer steps of a run, within one epoch (%(default)s)"
+    )
     parser.add_argument("--data", type=Path, default=data and Path(data), help="folder that holds sst2/ and rte/")
     parser.add_argument("--model", type=Path, help=f"model folder; default: that of the package {PACKAGE}")
     parser.add_argument("--threads", type=int, default=CORES, help="threads of every run; default: all cores")
@@ -93,7 +129,7 @@ def _model(given: Path | None) -> Path:
 
 def _toy_data(folder: Path) -> Path:
     (folder / "sst2").mkdir()
-    for split, rows in sentiment_splits(seed=42, sizes=Sizes()).items():
+    for split, rows in sentiment_splits(seed=42, sizes=Sizes(train=8192)).items():
         lines = [f"{text}\t{label}\n" for text, label in rows]
         (folder / "sst2" / f"{split}.tsv").write_text("sentence\tlabel\n" + "".join(lines), encoding="utf-8")
     return folder

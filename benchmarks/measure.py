@@ -4,14 +4,18 @@ CPU time and peak memory are the kernel's account of the child. Standard library
 what its parent holds, so this process stays small.
 """
 
+import json
 import os
 import random
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 DRAWS = 2000
 
@@ -21,8 +25,20 @@ class BenchmarkError(Exception):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a model said about a text: the probability of each class, in the order of the classes."""
+
+    text: str
+    probabilities: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+
+@dataclass(frozen=True)
 class Run:
-    """One process: seconds of wall clock and of CPU, peak resident MiB, and what its training steps did."""
+    """One process: seconds of wall clock and of CPU, peak resident MiB, and what its steps or answers did."""
 
     wall_s: float
     cpu_s: float
@@ -30,11 +46,26 @@ class Run:
     examples_per_s: float | None = None
     tokens_per_s: float | None = None
     accuracy: float | None = None
+    answers: tuple[Answer, ...] | None = field(default=None, repr=False)
 
     @property
     def speed(self) -> float:
-        """What ratios compare: training examples/s, else runs per CPU second."""
+        """What ratios compare: examples/s, else runs per CPU second."""
         return self.examples_per_s or 1.0 / self.cpu_s
+
+
+Side = Callable[[int], Run]
+Pairs = dict[str, list[tuple[Run, Run]]]
+"""Peer -> its runs, each with ours of the same turn."""
+
+
+def take_turns(ours: Side, peers: Mapping[str, Side], *, pairs: int) -> Pairs:
+    """Peer and bertctl in turns, `pairs` times for each peer; a pair shares its seed."""
+    found: Pairs = {peer: [] for peer in peers}
+    for seed in range(42, 42 + pairs):
+        for peer, theirs in peers.items():
+            found[peer].append((theirs(seed), ours(seed)))
+    return found
 
 
 def run_process(command: Sequence[str], *, env: Mapping[str, str], expected: int = 0) -> tuple[Run, str]:
@@ -50,6 +81,15 @@ def run_process(command: Sequence[str], *, env: Mapping[str, str], expected: int
         if process.returncode != expected:
             raise BenchmarkError(f"{' '.join(command)}\nended with {process.returncode}:\n{err.read()[-2000:]}")
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), out.read()
+
+
+def clocked(items: Iterable[T]) -> Iterator[T]:
+    """The items; when the last is dealt with, a line of JSON on standard output says how many and in what time."""
+    began, count = time.perf_counter(), 0
+    for item in items:
+        count += 1
+        yield item
+    print(json.dumps({"items": count, "seconds": time.perf_counter() - began}), flush=True)
 
 
 def warm_up(steps: int) -> int:
@@ -74,3 +114,13 @@ def ratio(ours: Sequence[Run], theirs: Sequence[Run]) -> tuple[float, float, flo
     rng = random.Random(0)
     draws = sorted(statistics.median(rng.choices(pairs, k=len(pairs))) for _ in range(DRAWS))
     return statistics.median(pairs), draws[DRAWS // 40], draws[-DRAWS // 40]
+
+
+def agreement(ours: Sequence[Answer], theirs: Sequence[Answer]) -> tuple[float, float]:
+    """Share of texts with equal labels, and the largest difference between two probabilities."""
+    if [answer.text for answer in ours] != [answer.text for answer in theirs]:
+        raise BenchmarkError("the two sides did not answer the same texts")
+    both = list(zip(ours, theirs, strict=True))
+    equal = sum(a.label == b.label for a, b in both) / len(both)
+    gaps = (abs(p - b.probabilities[name]) for a, b in both for name, p in a.probabilities.items())
+    return equal, max(gaps)

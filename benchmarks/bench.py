@@ -1,0 +1,111 @@
+"""The terms that all runs share, and bertctl's training on them.
+
+Every run has empty caches, a folder of its own, a given number of threads and no network.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.first_step import STEPPED
+from benchmarks.measure import BenchmarkError, Run, rates, run_process
+
+BATCH = 32
+MAX_LENGTH = 128
+TERMS = (
+    f"--max-length {MAX_LENGTH} --offline --json --quiet train.warmup=0.1 train.schedule=linear "
+    "train.weight_decay=0.01 train.max_grad_norm=1.0 dist.device=cpu eval.every=1000000 run.save_every=1000000 "
+    "run.log_every=1"
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share.
+
+    Attributes:
+        data: the folder that holds `sst2/` and `rte/`.
+        loads: the machine's load average after each run, which shows whether it had other work.
+    """
+
+    model: Path
+    data: Path
+    steps: int
+    threads: int
+    scratch: Path
+    loads: list[float] = field(default_factory=list)
+
+    def folder(self, task: str) -> Path:
+        """The data of a task."""
+        if not (self.data / task / "train.tsv").is_file():
+            raise BenchmarkError(f"{task} needs --data FOLDER or BERTCTL_DATA with {task}/train.tsv in it")
+        return self.data / task
+
+    def run(self, *words: str, folder: str, start: bool = False) -> tuple[Run, str]:
+        """`python -m` on `words` with caches in `folder`, perhaps only to its first optimizer step."""
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(self.threads))
+        caches = {"BERTCTL_CACHE": f"{folder}/bertctl", "HF_DATASETS_CACHE": f"{folder}/datasets"}
+        command = [sys.executable, "-m", *(["benchmarks.first_step"] if start else []), *words]
+        env = {**os.environ, **threads, **caches, "HF_HUB_OFFLINE": "1"}
+        done = run_process(command, env=env, expected=STEPPED if start else 0)
+        self.loads.append(os.getloadavg()[0])
+        return done
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A finished run of `bertctl finetune`: its cost, each step's record of `metrics.jsonl`, and what it printed."""
+
+    run: Run
+    steps: list[dict[str, Any]]
+    printed: dict[str, Any]
+
+    @property
+    def losses(self) -> list[float]:
+        return [step["train/loss"] for step in self.steps]
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.printed["scores"]["validation"]["accuracy"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What bertctl is to train; `more` are further words of its command line."""
+
+    task: str
+    steps: int
+    seed: int = 42
+    batch: int = BATCH
+    lr: float = 2e-5
+    more: tuple[str, ...] = ()
+
+    def command(self, bench: Bench, folder: str) -> list[str]:
+        """The module and its arguments; the run's folder is `folder`/run."""
+        flags = f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --lr {self.lr} {TERMS}".split()
+        places = ["--model", str(bench.model), "--data", str(bench.folder(self.task)), "--out", f"{folder}/run"]
+        return ["bert_cli", "finetune", *flags, f"train.steps={self.steps}", *places, *self.more]
+
+    def run(self, bench: Bench, folder: str) -> Finetuned:
+        """Train to the end."""
+        run, out = bench.run(*self.command(bench, folder), folder=folder)
+        text = Path(folder, "run", "metrics.jsonl").read_text(encoding="utf-8")
+        steps = [line for line in map(json.loads, text.splitlines()) if "train/loss" in line]
+        return Finetuned(run, steps, json.loads(out))
+
+    def measured(self, bench: Bench) -> Run:
+        """The cost of training to the end, its rates, and the validation accuracy of what came out."""
+        with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
+            done = self.run(bench, folder)
+        if done.steps[-1]["epoch"] > 1.0:
+            raise BenchmarkError(f"{self.steps} steps are more than one epoch of {self.task}: lower --steps")
+        # One record a step, so its rates give the tokens: within an epoch every step has a full batch.
+        counts = [
+            (self.batch, self.batch * step["train/tokens_per_s"] / step["train/examples_per_s"]) for step in done.steps
+        ]
+        examples, tokens = rates([step["seconds"] for step in done.steps], counts)
+        return replace(done.run, examples_per_s=examples, tokens_per_s=tokens, accuracy=done.accuracy)
