@@ -62,8 +62,15 @@ def memory() -> tuple[int, int]:
     limit, used = _cgroup("memory.max"), _cgroup("memory.current")
     if limit.isdigit() and int(limit) < total:
         total = int(limit)
-        free = min(free, total - int(used)) if used.isdigit() else min(free, total)
+        kept = int(used) - _reclaimable() if used.isdigit() else 0
+        free = max(0, min(free, total - kept))
     return total, free
+
+
+def _reclaimable() -> int:
+    """Bytes of files that the kernel holds in the container's memory and drops when something else needs the room."""
+    lines = (line.split() for line in _cgroup("memory.stat").splitlines())
+    return sum(int(line[1]) for line in lines if line[0] in ("active_file", "inactive_file"))
 
 
 def _cgroup(name: str) -> str:

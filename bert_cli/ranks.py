@@ -167,7 +167,7 @@ class Ranks:
         """
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, ConnectionError) as error:
             if self.world_size == 1 or not _is_loss(error):
                 raise
             raise RankError(
@@ -225,7 +225,7 @@ def _unpacked(data: bytes) -> Gathered:
     return Gathered(value, arrays)
 
 
-def _is_loss(error: RuntimeError) -> bool:
+def _is_loss(error: Exception) -> bool:
     """Whether an error comes from the exchange between ranks; gloo's own has no type but says where it stands."""
     import torch
 

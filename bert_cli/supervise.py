@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bert_cli.env import cores
 from bert_cli.errors import BertctlError, RankError
 from bert_cli.launch import JOB, MEETING, PARENT, RUN, STORE, Layout
 
@@ -247,10 +248,11 @@ def _started(arguments: Sequence[str], layout: Layout, folder: Path, *, pin: boo
     meeting = f"tcp://{layout.master}" if layout.nodes > 1 else str(folder / STORE)
     usable = usable_cores()
     share = max(1, len(usable) // layout.processes)
+    threads = max(1, min(len(usable), int(cores())) // layout.processes)
     for local in range(layout.processes):
         place = layout.place(local, meeting)
         environment = {
-            "OMP_NUM_THREADS": str(share),
+            "OMP_NUM_THREADS": str(threads),
             **os.environ,
             **place.environment(),
             JOB: str(folder),

@@ -118,7 +118,8 @@ def test_a_container_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_container_limit_is_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=64 * GIB, available=60 * GIB))
-    limits = {"memory.max": str(8 * GIB), "memory.current": str(6 * GIB)}
+    stat = f"anon {5 * GIB}\ninactive_file {GIB // 2}\nactive_file {GIB // 2}\nfile_mapped 9"
+    limits = {"memory.max": str(8 * GIB), "memory.current": str(7 * GIB), "memory.stat": stat}
     monkeypatch.setattr(env, "_cgroup", limits.__getitem__)
     check = doctor.check_memory()
     assert check.detail == "2.0 of 8.0 GiB free" and check.status == "warn"

@@ -170,7 +170,7 @@ def _train(verb: str, given: dict[str, Any]) -> None:
         _show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
         return
     if given["seeds"] is not None:
-        _train_seeds(verb, given, loaded, world_size=wanted.world_size)
+        _train_seeds(verb, given, loaded, world_size=max(place.world_size, wanted.world_size))
         return
     if wanted.world_size > 1 and place == ALONE:
         train_in_ranks(given["context"], loaded, wanted, overwrite=given["overwrite"])
@@ -204,7 +204,7 @@ def _train_seeds(verb: str, given: dict[str, Any], loaded: Loaded, *, world_size
             key="--seeds",
             found=f"{world_size} processes a run",
             allowed="--seeds alone: it fills the cores or GPUs at hand itself",
-            help="leave --gpus, --cpus and --nodes out",
+            help="leave --gpus, --cpus, --nodes and any launcher out",
         )
     from bert_cli.run.seeds import run_seeds
 

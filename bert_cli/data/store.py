@@ -164,9 +164,12 @@ def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]]
         keep: publish a new store; without it the files are gone when the result is.
     """
     folder = cache / key
-    if (folder / "store.json").exists():
-        os.utime(folder / "store.json")
-        return _open(folder)
+    with contextlib.suppress(FileNotFoundError):
+        # Written, and not evicted by another process meanwhile. A cache that may only be read needs no time of use.
+        found = _open(folder)
+        with contextlib.suppress(OSError):
+            os.utime(folder / "store.json")
+        return found
     if not keep:
         with tempfile.TemporaryDirectory() as name:
             # The maps stay readable after their files are unlinked.

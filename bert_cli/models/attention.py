@@ -105,6 +105,21 @@ def _stretches(
         yield asking, near, mask
 
 
+def choose_attention(model: Any, asked: str, *, device: str) -> str | None:
+    """Take padding out where that is asked for, or `auto` and worth it; None where done or not wanted, else why not.
+
+    Args:
+        asked: `model.attention`.
+        device: `cpu`, or `cuda`, where torch's own attention is the choice until another is measured to be faster.
+
+    Raises:
+        ModelError: asked for, and not possible (L050).
+    """
+    if asked == "unpadded" or asked == "auto" and device == "cpu":
+        return unpad(model, required=asked == "unpadded")
+    return None
+
+
 def unpad(model: Any, *, required: bool = False) -> str | None:
     """Make the encoder run without padding; None when it now does, else why not.
 

@@ -2,7 +2,8 @@
 
 Torch draws a double for each element that dropout may drop, and clears the rows of the whole vocabulary for the few
 that a batch reads. Here four elements share one draw, and only rows that the last step wrote are cleared. On other
-devices, and where several processes average their gradients, torch's own ways are taken.
+devices torch's own ways are taken; for words also where several processes average their gradients, and where the model
+scores the vocabulary.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ def make_cheap(model: Any) -> None:
         if type(module) is nn.Dropout:
             model.set_submodule(name, Dropout(module.p).train(module.training))
     words = model.get_input_embeddings()
-    if type(words) is nn.Embedding and not _is_shared(model, words.weight):
+    if type(words) is nn.Embedding and not _has_output_layer(model):
         cheap = Embedding(len(words.weight), words.embedding_dim, words.padding_idx, device="meta")
         cheap.weight = words.weight
         model.set_input_embeddings(cheap)
 
 
-def _is_shared(model: Any, weight: torch.Tensor) -> bool:
-    """Whether an output layer reads the same weights; their gradient is dense whatever is done here."""
-    output = model.get_output_embeddings()
-    return output is not None and output.weight is weight
+def _has_output_layer(model: Any) -> bool:
+    """Whether the model scores the vocabulary, for which it may read the words and give them a dense gradient.
+
+    Some do so without saying it: the output layer that DeBERTa names is not the matrix that it reads.
+    """
+    return model.get_output_embeddings() is not None
 
 
 class Dropout(nn.Dropout):
@@ -79,8 +82,9 @@ class Embedding(nn.Embedding):
             self.weight.grad = self.kept
         if self.padding_idx is not None:
             gradient = gradient.masked_fill((ids == self.padding_idx)[:, None], 0.0)
-        self.weight.grad.index_add_(0, ids, gradient)
+        # Marked first: a step that memory ends halfway must be cleared too.
         self.written[ids] = True
+        self.weight.grad.index_add_(0, ids, gradient)
 
 
 class _Lookup(torch.autograd.Function):

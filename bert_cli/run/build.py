@@ -14,7 +14,7 @@ import numpy as np
 from bert_cli.data.plan import Plan, total_steps
 from bert_cli.data.store import SplitStore
 from bert_cli.errors import UsageError
-from bert_cli.models.attention import is_unpadded, unpad
+from bert_cli.models.attention import choose_attention, is_unpadded
 from bert_cli.models.build import check_fits, load_model, new_model
 from bert_cli.models.cheap import make_cheap
 from bert_cli.models.params import ParamGroup, freeze, groups
@@ -92,12 +92,9 @@ def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambd
             seed=recipe.train.seed,
         )
     check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
-    asked = recipe.model.attention
-    # On a GPU torch's own attention is the choice until another has been measured to be faster there.
-    if asked == "unpadded" or asked == "auto" and choose_device(recipe.dist.device) == "cpu":
-        reason = unpad(model, required=asked == "unpadded")
-        if reason is not None:
-            note(f"padded batches, sorted by length: {reason}")
+    reason = choose_attention(model, recipe.model.attention, device=choose_device(recipe.dist.device))
+    if reason is not None:
+        note(f"padded batches, sorted by length: {reason}")
     return model
 
 
@@ -125,12 +122,12 @@ def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -
     )
 
 
-def _micro_batch_tokens(prepared: Prepared, model: Any) -> int:
+def _micro_batch_tokens(prepared: Prepared, model: Any, processes: int) -> int:
     recipe, longest = prepared.recipe, int(prepared.store.splits["train"].lengths.max())
     wanted, device = recipe.train.micro_batch_tokens, choose_device(recipe.dist.device)
     if wanted != "auto":
         return wanted
-    return fitting_tokens(model, device=device, longest=longest, processes=recipe.dist.processes)
+    return fitting_tokens(model, device=device, longest=longest, processes=processes)
 
 
 def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
@@ -165,8 +162,8 @@ def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
     return [float(weight) for weight in len(train) / (len(labels) * count)]
 
 
-def build(prepared: Prepared, *, note: Note = lambda _: None) -> Built:
-    """Everything the engine takes, nothing trained yet."""
+def build(prepared: Prepared, *, note: Note = lambda _: None, processes: int = 1) -> Built:
+    """Everything the engine takes, nothing trained yet, in one of so many processes that share this machine."""
     recipe = prepared.recipe
     train = prepared.store.splits["train"]
     model = build_model(prepared, note=note)
@@ -187,7 +184,7 @@ def build(prepared: Prepared, *, note: Note = lambda _: None) -> Built:
         recipe.train.batch_size,
         steps,
         recipe.train.seed,
-        _micro_batch_tokens(prepared, model),
+        _micro_batch_tokens(prepared, model, processes),
         unpadded=is_unpadded(model),
     )
     schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)

@@ -54,7 +54,7 @@ def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None
     """Find out what the recipe would do."""
     prepared = prepare(recipe, offline=offline, note=note, keep=False)
     make_scorer(prepared)
-    built = build(prepared, note=note)
+    built = build(prepared, note=note, processes=recipe.dist.processes)
     # What one of the ranks has to do; the exchange between them is not measured.
     built = replace(built, plan=replace(built.plan, world_size=recipe.dist.processes))
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, keep=False)

@@ -32,6 +32,7 @@ from bert_cli.run.finetune import make_scorer
 from bert_cli.run.gates import Gate, check_names
 from bert_cli.run.prepare import Prepared, prepare_sequence
 from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows
+from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
 from bert_cli.runtime import Runtime
 from bert_cli.train.evaluate import score
@@ -155,7 +156,7 @@ def _recipe(
     facts, recorded = subject.facts, subject.recorded
     if task is None and recorded is None and facts is not None:
         task = facts.task
-    own: list[str] = []
+    own = ["dist.device=auto", "dist.processes=1"]
     if recorded is None and facts is not None and flags["data.source"] is None:
         own += [f"data.columns.{role}={flow(column)}" for role, column in facts.columns.items()]
     if recorded is not None and task not in (None, recorded.task):
@@ -275,13 +276,25 @@ def _write(path: Path, answers: _Answers) -> None:
 
 
 def _predictions_path(subject: Subject, prepared: Prepared, split: str) -> Path:
-    """In the run's folder, where the predictions on its own data keep their name."""
+    """In the run's folder, where the predictions behind its recorded score keep their name."""
     recipe, recorded = prepared.recipe, subject.recorded
     name = f"{split}.jsonl"
     if subject.run is None or recorded is None:
-        return Path(f"predictions-{prepared.task.name}-{name}")
+        return Path(f"predictions-{default_out(prepared.task.name, str(subject.located.folder)).name}-{name}")
     if recipe.data.limit != recorded.data.limit:
         name = f"{split}-all.jsonl" if recipe.data.limit is None else f"{split}-first-{recipe.data.limit}.jsonl"
     if (recipe.task, recipe.data.source) != (recorded.task, recorded.data.source):
         name = f"{prepared.task.name}-{Path(str(recipe.data.source)).name}-{name}"
-    return subject.run.predictions / name
+    return subject.run.predictions / "-".join([*_asked_otherwise(subject, recipe), name])
+
+
+def _asked_otherwise(subject: Subject, recipe: Recipe) -> list[str]:
+    """What makes predictions on the same data differ from those behind the recorded score, for a file's name."""
+    facts, recorded = subject.facts, subject.recorded
+    assert facts is not None and recorded is not None, "a run has published both"
+    pairs = {
+        "length": (recipe.data.max_length, facts.max_length),
+        "precision": (recipe.train.precision, facts.precision),
+        "threshold": (recipe.eval.threshold, recorded.eval.threshold),
+    }
+    return [f"{name}-{asked}" for name, (asked, known) in pairs.items() if asked != known]

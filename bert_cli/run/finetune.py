@@ -165,8 +165,10 @@ def _check_processes(recipe: Recipe, place: Place) -> None:
 
 
 def _built(prepared: Prepared, ranks: Ranks, note: Note = lambda _: None) -> Built:
-    built = build(prepared, note=note)
-    return replace(built, plan=replace(built.plan, rank=ranks.rank, world_size=ranks.world_size))
+    built = build(prepared, note=note, processes=ranks.place.local_size)
+    tokens = ranks.share(built.plan.micro_batch_tokens)
+    plan = replace(built.plan, rank=ranks.rank, world_size=ranks.world_size, micro_batch_tokens=tokens)
+    return replace(built, plan=plan)
 
 
 def with_source(recipe: Recipe) -> Recipe:

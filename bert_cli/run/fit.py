@@ -105,8 +105,11 @@ class Fit:
         return Result(self.out, self.state, self.metric)
 
     def _plan(self, built: Built) -> Plan:
-        """The plan, with micro-batches of the size that this run began with or has found to need."""
-        self.state.micro_batch_tokens = self.state.micro_batch_tokens or built.plan.micro_batch_tokens
+        """The plan, with micro-batches of the size that this run began with, has found to need or is now told."""
+        wanted, kept = self.recipe.train.micro_batch_tokens, self.state.micro_batch_tokens
+        if kept is None or wanted != "auto":
+            kept = min(kept or built.plan.micro_batch_tokens, built.plan.micro_batch_tokens)
+        self.state.micro_batch_tokens = kept
         return replace(built.plan, micro_batch_tokens=self.state.micro_batch_tokens)
 
     def _count(self, record: StepRecord) -> None:

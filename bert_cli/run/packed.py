@@ -1,6 +1,8 @@
 """Commands packed onto places: each runs once, in the first place that is free, and none outlives this process's wish.
 
-A place is what a process finds in its environment: one GPU, or so many threads. Costs a look every fifth of a second.
+A place is what a process finds in its environment: one GPU, or so many threads. Processes that heed
+`launch.bound_to_parent`, as every bertctl does, end with this one however it ends. Costs a look every fifth of a
+second.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bert_cli.launch import PARENT
 from bert_cli.run.signals import Request
 
 POLL_S = 0.2
@@ -75,7 +78,6 @@ def _start(name: str, command: Sequence[str], env: Mapping[str, str], scratch: P
     files = scratch / f"{name}.out", scratch / f"{name}.err"
     with files[0].open("wb") as out, files[1].open("wb") as errors:
         # A session of its own: Ctrl-C in a terminal reaches the caller alone, which then asks every process to stop.
-        process = subprocess.Popen(
-            list(command), stdout=out, stderr=errors, env={**os.environ, **env}, start_new_session=True
-        )
+        own = {**os.environ, **env, PARENT: str(os.getpid())}
+        process = subprocess.Popen(list(command), stdout=out, stderr=errors, env=own, start_new_session=True)
     return _Running(name, process, files)

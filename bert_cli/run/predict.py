@@ -17,7 +17,7 @@ import torch
 from bert_cli.data.read import Record
 from bert_cli.errors import DataError, ModelError, UsageError, closest, listing
 from bert_cli.grouping import sorted_batches
-from bert_cli.models.attention import unpad
+from bert_cli.models.attention import choose_attention
 from bert_cli.models.build import check_fits, load_model, load_tokenizer, positions
 from bert_cli.models.heads import head_labels
 from bert_cli.models.locate import Access, Located, locate
@@ -199,7 +199,7 @@ def load_predictor(
     needs_pair = _needs_pair(facts, pairs, located)
     runtime = _runtime(facts, device, precision)
     tokenizer = load_tokenizer(located.folder)
-    model = _model(located, labels, objective)
+    model = _model(located, labels, objective, runtime.device_type)
     room = positions(model)
     length = max_length or (facts.max_length if facts else min(tokenizer.model_max_length, LONGEST, room))
     check_length(room, length)
@@ -256,7 +256,7 @@ def _runtime(facts: ModelFacts | None, device: str, precision: str | None) -> Ru
     return Runtime(device=device, precision=precision or "auto")
 
 
-def _model(located: Located, labels: tuple[str, ...], objective: str) -> Any:
+def _model(located: Located, labels: tuple[str, ...], objective: str, device: str) -> Any:
     model = load_model(
         located,
         auto_class=SequenceObjective.auto_class,
@@ -264,7 +264,7 @@ def _model(located: Located, labels: tuple[str, ...], objective: str) -> Any:
         problem_type=PROBLEM_TYPES[objective],
         need_head=True,
     )
-    unpad(model)
+    choose_attention(model, "auto", device=device)
     return model.eval()
 
 

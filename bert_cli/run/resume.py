@@ -18,7 +18,7 @@ from bert_cli.train import checkpoint
 
 Note = Callable[[str], None]
 
-_MAY_DIFFER = ("run.", "dist.", "data.source", "eval.batch_tokens")
+_MAY_DIFFER = ("run.", "dist.", "data.source", "eval.batch_tokens", "train.micro_batch_tokens")
 
 
 def finished(recipe: Recipe, run: RunDir) -> Result | None:

@@ -8,6 +8,7 @@ work.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from bert_cli.run.packed import run_packed
 
 Note = Callable[[str], None]
 
-RESULT = "seeds.json"
+RESULT, SEED = "seeds.json", "seed-"
 _SAME_FOR_ALL = (2, 3, 4, 5)
 """Exit codes of mistakes in recipe, data, model or network."""
 
@@ -72,21 +73,19 @@ def run_seeds(
     """
     _check(recipe, count)
     folder = _folder(recipe, overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    shared = folder / "recipe.yaml"
     own = recipe.model_copy(update={"run": recipe.run.model_copy(update={"out": None, "resume": "never"})})
-    publish(shared, dump_recipe(own))
+    shared = _shared(folder, dump_recipe(own), overwrite=overwrite)
     places = workers(recipe.dist.device, count)
     note(f"{count} seeds in {folder}, {len(places)} at a time")
     options = ["--json", "--quiet", *(["--offline"] if offline else []), *(["--overwrite"] if overwrite else [])]
     options += ["--resume", "auto"] if recipe.run.resume == "auto" else []
     commands = {
         f"{seed}": [sys.executable, "-m", "bert_cli", verb, str(shared), f"train.seed={seed}", *options, "--out"]
-        + [str(folder / f"seed-{seed}")]
+        + [str(folder / f"{SEED}{seed}")]
         for seed in range(recipe.train.seed, recipe.train.seed + count)
     }
     runs = _run_all(commands, places, note=note)
-    found = Seeds(folder, next(iter(runs.values()))["metric"], dict(sorted(runs.items())), _scores(runs))
+    found = Seeds(folder, next(iter(runs.values()))["metric"], runs, _scores(runs))
     publish(folder / RESULT, json.dumps(finite(found.as_dict()), ensure_ascii=False, indent=1) + "\n")
     return found
 
@@ -134,11 +133,42 @@ def _check(recipe: Recipe, count: int) -> None:
 
 def _folder(recipe: Recipe, *, overwrite: bool) -> Path:
     """The folder of all runs. What may be in it is as for one run; overwriting is left to each seed's own folder."""
-    model = recipe.model.name or str(recipe.model.config.get("model_type", "scratch"))
-    fallback = rundir.default_out(recipe.task or "seeds", model)
+    fallback = rundir.fallback_out(recipe, str(recipe.task))
     resume = "auto" if overwrite else recipe.run.resume
     going_on = recipe.model_copy(update={"run": recipe.run.model_copy(update={"resume": resume})})
     return rundir.choose(going_on, fallback=fallback.with_name(f"{fallback.name}-seeds"), overwrite=False).path
+
+
+def _shared(folder: Path, recipe: str, *, overwrite: bool) -> Path:
+    """The recipe of all runs, written into their folder; another one that is there already stays.
+
+    Raises:
+        UsageError: the folder holds something else than runs of several seeds (U022), or of another recipe (U023).
+    """
+    shared, ours = folder / "recipe.yaml", any(folder.glob(f"{SEED}*/recipe.yaml"))
+    if folder.is_dir() and any(folder.iterdir()) and not ours:
+        raise UsageError(
+            "U022",
+            "this folder does not hold runs of several seeds, so it is not overwritten",
+            where=str(folder),
+            key="run.out",
+            found=", ".join(sorted(entry.name for entry in folder.iterdir())[:6]),
+            allowed="a folder of --seeds, or a new one",
+            help="name another --out",
+        )
+    if ours and not overwrite and shared.is_file() and shared.read_text(encoding="utf-8") != recipe:
+        raise UsageError(
+            "U023",
+            "the recipe has changed since these runs began",
+            where=str(shared),
+            key="--resume",
+            allowed="the recipe of the runs",
+            help="give the old values, or start afresh with --overwrite or another --out",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    publish(shared, recipe)
+    return shared
 
 
 def _run_all(
@@ -161,7 +191,7 @@ def _run_all(
         raise _interrupted(asked.received)
     if failures:
         raise _failed(failures, of=len(commands))
-    return results
+    return dict(sorted(results.items()))
 
 
 def _told(result: dict[str, Any]) -> str:
@@ -170,22 +200,24 @@ def _told(result: dict[str, Any]) -> str:
 
 
 def _scores(runs: dict[int, dict[str, Any]]) -> dict[str, dict[str, Spread]]:
-    first = next(iter(runs.values()))["scores"]
-    return {
-        split: {
-            name: spread([run["scores"][split][name] for run in runs.values()])
-            for name, value in values.items()
-            if value is not None
-        }
-        for split, values in first.items()
-    }
+    """The spread of every score that no run has left undefined."""
+    found: dict[str, dict[str, Spread]] = {}
+    for split, names in next(iter(runs.values()))["scores"].items():
+        columns = {name: [run["scores"][split][name] for run in runs.values()] for name in names}
+        known = {name: values for name, values in columns.items() if not any(map(_is_undefined, values))}
+        found[split] = {name: spread(values) for name, values in known.items()}
+    return found
+
+
+def _is_undefined(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def _interrupted(name: str) -> Interrupted | Preempted:
     kind = Interrupted if name == "SIGINT" else Preempted
     return kind(
         "S001",
-        f"stopped by {name}; every run that had begun saved a checkpoint",
+        f"stopped by {name}; what had been trained was saved",
         help="the same command with --resume auto goes on from there",
     )
 

@@ -85,7 +85,29 @@ def test_predictions_are_written_where_asked(cli: Cli, sst_run: Path, sst_like: 
     assert cli("eval", sst_run, "--predictions", "here/p.jsonl").code == 0
     assert Path("here/p.jsonl").read_bytes() == (sst_run / "predictions/validation.jsonl").read_bytes()
     shutil.copytree(sst_run / "best", "bare")
-    assert cli("eval", "bare", "--data", sst_like, "--json").json["predictions"] == "predictions-sst2-validation.jsonl"
+    assert cli("eval", "bare", "--data", sst_like, "--json").json["predictions"] == "predictions-sst2-bare-validation.jsonl"
+
+
+def test_other_settings_leave_the_predictions_of_the_recorded_score_alone(cli: Cli, sst_run: Path) -> None:
+    shutil.copytree(sst_run, "run")
+    kept = Path("run", "predictions", "validation.jsonl")
+    before = kept.read_bytes()
+    for words, name in (
+        (("--max-length", "8"), "length-8-validation.jsonl"),
+        (("--precision", "bf16"), "precision-bf16-validation.jsonl"),
+    ):
+        assert cli("eval", "run", *words, "--json").json["predictions"] == str(kept.with_name(name))
+    assert kept.read_bytes() == before
+    assert cli("eval", "run", "--json").json["predictions"] == str(kept)
+
+
+def test_a_run_of_many_gpus_is_scored_on_what_is_here(cli: Cli, sst_run: Path) -> None:
+    shutil.copytree(sst_run, "run")
+    recipe = Path("run", "recipe.yaml")
+    text = recipe.read_text()
+    recipe.write_text(text.replace("device: auto", "device: cuda").replace("processes: 1", "processes: 8"))
+    assert recipe.read_text() != text
+    assert cli("eval", "run", "--json").json["scores"] == recorded(Path("run"))
 
 
 def test_gates_that_are_met_end_with_0(cli: Cli, sst_run: Path) -> None:

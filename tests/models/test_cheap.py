@@ -70,6 +70,16 @@ def test_words_shared_with_the_output_layer_stay_torchs() -> None:
     assert all(torch.equal(found[name], gradient) for name, gradient in wanted.items())
 
 
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_head_that_reads_the_words_without_saying_so_gets_torchs_gradients(legacy: bool) -> None:
+    plain, cheap = twins(tiny_config("deberta-v2", legacy=legacy), AutoModelForMaskedLM)
+    for ids in ([[7, 8, 9]], [[7, 10, 11]], [[12, 8, 9]]):
+        for model in (plain, cheap):
+            model.zero_grad(set_to_none=True)
+        wanted, found = gradients(plain, torch.tensor(ids)), gradients(cheap, torch.tensor(ids))
+        assert all(torch.equal(found[name], gradient) for name, gradient in wanted.items())
+
+
 def test_names_and_weights_are_the_same_and_every_dropout_is_replaced() -> None:
     plain, cheap = twins(tiny_config("bert"))
     before, after = plain.state_dict(), cheap.state_dict()

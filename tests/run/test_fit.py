@@ -232,3 +232,15 @@ def test_micro_batches_that_memory_made_smaller_stay_so_after_a_resume(
     resumed = finetune(parted.model_copy(update={"run": parted.run.model_copy(update={"resume": "auto"})}), quiet=True)
     assert sizes and max(sizes) <= 40, "no step had to fail again"
     assert resumed.as_dict()["scores"] == whole.as_dict()["scores"]
+
+
+def test_smaller_micro_batches_may_be_asked_for_on_resume(tiny_bert: Path, tmp_path: Path) -> None:
+    """What a lack of memory advises must be possible."""
+    recipe = tiny_recipe(tiny_bert, tiny_data(tmp_path / "data"), tmp_path / "run", train__steps=4)
+    assert (finetune(recipe, quiet=True).state.micro_batch_tokens or 0) > 24
+    (tmp_path / "run" / "status.json").unlink()
+    shutil.rmtree(tmp_path / "run" / "best")
+    shutil.rmtree(sorted((tmp_path / "run" / "checkpoints").iterdir())[-1])
+    asked = {"train": recipe.train.model_copy(update={"micro_batch_tokens": 24})}
+    asked["run"] = recipe.run.model_copy(update={"resume": "auto"})
+    assert finetune(recipe.model_copy(update=asked), quiet=True).state.micro_batch_tokens == 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -80,6 +81,28 @@ def test_a_caller_that_stops_reading_leaves_no_process_behind(tmp_path: Path) ->
     assert appears(tmp_path / "waits")
     running.close()
     assert (tmp_path / "waits").read_text() == "asked to stop"
+
+
+def test_processes_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    """Those of bertctl do; they find out in the environment whom not to outlive."""
+    heeds = "from bert_cli.launch import bound_to_parent; bound_to_parent()\n" + WAITS.replace(
+        "'at work'", "str(os.getpid())"
+    )
+    caller = (
+        "import sys\n"
+        "from bert_cli.run.packed import run_packed\n"
+        "from bert_cli.run.signals import Request\n"
+        "list(run_packed({'a': sys.argv[1:]}, [{}], asked=Request()))\n"
+    )
+    pid = tmp_path / "pid"
+    process = subprocess.Popen(python(caller, *python("import os\n" + heeds, pid)))
+    assert appears(pid)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while time.monotonic() < until and Path("/proc", pid.read_text()).exists():
+        time.sleep(0.05)
+    assert not Path("/proc", pid.read_text()).exists()
 
 
 def test_a_process_killed_by_a_signal_is_told_by_its_number() -> None:

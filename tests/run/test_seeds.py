@@ -42,6 +42,8 @@ def test_each_seed_is_the_run_it_would_be_alone(tiny_bert: Path, sst_like: Path,
         run_seeds(text_recipe(tiny_bert, sst_like, tmp_path / "all"), 2)
     again = run_seeds(text_recipe(tiny_bert, sst_like, tmp_path / "all", run__resume="auto"), 2)
     assert again.runs[42]["scores"] == found.runs[42]["scores"]
+    with pytest.raises(UsageError, match="U023"):
+        run_seeds(text_recipe(tiny_bert, sst_like, tmp_path / "all", run__resume="auto", train__lr=1e-4), 2)
     shorter = text_recipe(tiny_bert, sst_like, tmp_path / "all", train__steps=1)
     assert [run["steps"] for run in run_seeds(shorter, 2, overwrite=True).runs.values()] == [1, 1]
 
@@ -52,6 +54,19 @@ def test_a_mistake_that_all_seeds_share_is_told_once_with_its_code(tiny_bert: Pa
         run_seeds(text_recipe(tiny_bert, tmp_path / "nowhere", tmp_path / "all"), 5, note=notes.append)
     assert caught.value.exit_code == 3
     assert sum("failed:\nerror[D" in line for line in notes) == 1
+
+
+@pytest.mark.parametrize("how", [{"overwrite": True}, {}], ids=["overwrite", "resume"])
+def test_a_folder_of_something_else_is_left_alone(
+    tiny_bert: Path, sst_like: Path, tmp_path: Path, how: dict[str, bool]
+) -> None:
+    mine = tmp_path / "mine" / "recipe.yaml"
+    mine.parent.mkdir()
+    mine.write_text("task: sst2  # mine\n")
+    recipe = text_recipe(tiny_bert, sst_like, mine.parent, run__resume="never" if how else "auto")
+    with pytest.raises(UsageError) as caught:
+        run_seeds(recipe, 2, **how)
+    assert caught.value.code == "U022" and mine.read_text() == "task: sst2  # mine\n"
 
 
 def test_one_seed_is_no_spread(tiny_bert: Path, sst_like: Path, tmp_path: Path) -> None:
