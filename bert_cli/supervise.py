@@ -30,6 +30,7 @@ FORWARDED = ("SIGINT", "SIGTERM", "SIGUSR1")
 TABLE = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 75, 130, 143})
 """Exit codes that say what happened (see the README); a rank prints its own message before it ends with one."""
 
+SOONER = "and run.save_every=0.1 saves ten times an epoch"
 PROGRAM = ("-m", "bert_cli")
 ECHO = RankError.exit_code
 AGREED = frozenset({75, 130})
@@ -183,6 +184,8 @@ def _outcome(ranks: Children, first: Child | None) -> Outcome:
         spoken = first.rank == 0 or any(rank.rank == 0 and rank.code == code for rank in ranks.ended)
         return Outcome(code, "" if spoken else _told(first), run=place)
     error = _lost(ranks, first) if code == ECHO else _died(first, code)
+    if place is not None and not any((place / "checkpoints").glob("step-*")):
+        error.help = f"no checkpoint was saved yet; the same command with --overwrite starts afresh, {SOONER}"
     return Outcome(ECHO, error=error, run=place)
 
 

@@ -53,10 +53,19 @@ def predict(
         typer.Option(
             "--format",
             callback=_known_format,
-            help="csv, tsv, jsonl, parquet or txt. Default: by the file's name; stdin: txt.",
+            help="csv, tsv, jsonl, json, parquet or txt. Default: by the file's name; stdin: txt.",
             show_default=False,
         ),
     ] = None,
+    encoding: Annotated[str, typer.Option("--encoding", help="Of text formats.")] = "utf-8",
+    quoting: Annotated[
+        str,
+        typer.Option(
+            "--quoting",
+            callback=scoring.one_of("--quoting", ("minimal", "none"), help="--quoting none"),
+            help="Of csv and tsv: minimal, or none where quotes are text.",
+        ),
+    ] = "minimal",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the predictions. Default: stdout.", show_default=False)
     ] = None,
@@ -81,7 +90,7 @@ def predict(
     columns = {role: name for role, name in (("text", text), ("text_pair", text_pair)) if name}
     _check_places(source, out, overwrite=overwrite)
     kind = kind or _format_of(source)
-    records = _open(source, kind, limit=limit)
+    records = _open(source, kind, limit=limit, quoting=quoting, encoding=encoding)
     plain = kind.removesuffix(".gz") == "txt"
     if plain and columns:
         raise _no_columns(columns)
@@ -132,15 +141,15 @@ def _format_of(source: str) -> str:
     return known[1] if known else ""
 
 
-def _open(source: str, kind: str, *, limit: int | None) -> Iterator[Record]:
+def _open(source: str, kind: str, *, limit: int | None, **reading: str) -> Iterator[Record]:
     """Records of the source. That it is there, and in a format that is known, is found out before a model is loaded."""
     from itertools import islice
 
     from bert_cli.data.read import iter_records
 
     if source == STDIN:
-        return islice(iter_records(sys.stdin.buffer, format=kind, name="stdin"), limit)
-    return islice(iter_records(Path(source), format=kind or None), limit)
+        return islice(iter_records(sys.stdin.buffer, format=kind, name="stdin", **reading), limit)
+    return islice(iter_records(Path(source), format=kind or None, **reading), limit)
 
 
 def _no_columns(columns: dict[str, str]) -> UsageError:

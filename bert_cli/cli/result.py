@@ -46,9 +46,10 @@ def show_seeds(seeds: Seeds, *, as_json: bool) -> None:
         shown = short_names(scores)
         for name, one in scores.items():
             deviation = "" if one.std is None else f"{one.std:.4f}"
-            rows.append((split, shown[name], f"{one.mean:.4f}", deviation, f"{one.low:.4f} to {one.high:.4f}"))
+            interval = "from 5 seeds on" if one.low is None else f"{one.low:.4f} to {one.high:.4f}"
+            rows.append((split, shown[name], f"{one.mean:.4f}", deviation, interval))
     say("")
-    print_table(rows, ("split", "metric", "mean", "std", "95 % of the mean"))
+    print_table(rows, ("split", "metric", "mean", "std", "95 % interval of the mean"))
     say("")
     print_table(
         [(seed, _number(run["value"]), run["best_step"], run["run"]) for seed, run in seeds.runs.items()],

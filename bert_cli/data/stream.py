@@ -148,7 +148,7 @@ def _not_text(raw: bytes, start: int, *, where: str, offset: int, encoding: str)
         where,
         encoding,
         found=f"byte 0x{raw[start]:02x} at offset {offset}",
-        help=f"it looks like {guess}: data.encoding={guess}",
+        help=f"it looks like {guess}: data.encoding={guess}, or predict --encoding {guess}",
     )
 
 

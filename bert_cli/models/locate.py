@@ -74,6 +74,17 @@ def locate(
     path = Path(name).expanduser()
     if path.is_dir():
         if (path / "recipe.yaml").is_file():
+            seeds = sorted(seed for seed in path.glob("seed-*") if (seed / "best").is_dir())
+            if seeds:
+                raise ModelError(
+                    "L012",
+                    "this folder holds a run for each of several seeds",
+                    where=str(path),
+                    key="MODEL",
+                    found=path.name,
+                    allowed=[str(seed) for seed in seeds],
+                    help=f"name one of them: {seeds[0]}",
+                )
             if not (path / "best" / "config.json").is_file():
                 raise ModelError(
                     "L001",

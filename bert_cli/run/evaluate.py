@@ -7,6 +7,7 @@ without data is refused before they are read.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,10 @@ from bert_cli.run.asked import batch_tokens, check_length, check_threshold, room
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
-from bert_cli.run.finetune import make_scorer
+from bert_cli.run.finetune import make_scorer, with_source
 from bert_cli.run.gates import Gate, check_names
 from bert_cli.run.prepare import Prepared, prepare_sequence
-from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows
+from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows, trained_on
 from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
 from bert_cli.runtime import Runtime
@@ -137,7 +138,7 @@ def evaluate(
     recipe = _with_batches(recipe, batch_size)
     names = _check_asked(subject, recipe, labels=labels, gates=gates)
     file_split = split if new_data else "train"
-    _check_rows(subject, recipe, split, file_split=file_split, new_data=new_data, offline=offline)
+    _check_rows(subject, recipe, split, file_split=file_split, new_data=new_data, offline=offline, note=note)
     prepared = _prepare(recipe, split, names=names, file_split=file_split, offline=offline, note=note)
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
@@ -196,7 +197,7 @@ def _check_asked(
 
 
 def _check_rows(
-    subject: Subject, recipe: Recipe, split: str, *, file_split: str, new_data: bool, offline: bool
+    subject: Subject, recipe: Recipe, split: str, *, file_split: str, new_data: bool, offline: bool, note: Note
 ) -> None:
     """Refuse a split that is not there, and rows of a run that are not those of its recorded score."""
     rows = find_rows(recipe, split, file_split=file_split, offline=offline)
@@ -206,6 +207,8 @@ def _check_rows(
     if not new_data:
         check_unchanged(run, rows, recipe, split)
     check_same_rows(run, rows, recipe, recorded)
+    if doubt := trained_on(run, rows):
+        note(doubt)
 
 
 def _prepare(
@@ -284,7 +287,9 @@ def _predictions_path(subject: Subject, prepared: Prepared, split: str) -> Path:
     if recipe.data.limit != recorded.data.limit:
         name = f"{split}-all.jsonl" if recipe.data.limit is None else f"{split}-first-{recipe.data.limit}.jsonl"
     if (recipe.task, recipe.data.source) != (recorded.task, recorded.data.source):
-        name = f"{prepared.task.name}-{Path(str(recipe.data.source)).name}-{name}"
+        # Two files of one name are two files.
+        place = hashlib.sha256(str(with_source(recipe).data.source).encode()).hexdigest()[:6]
+        name = f"{prepared.task.name}-{Path(str(recipe.data.source)).name}-{place}-{name}"
     return subject.run.predictions / "-".join([*_asked_otherwise(subject, recipe), name])
 
 

@@ -183,7 +183,9 @@ def _runtime(recipe: Recipe, resumed: RunDir | None, ranks: Ranks) -> Runtime:
     """Device and arithmetic; a resumed run goes on in the one it began with, whatever a new probe would say."""
     if resumed is not None and resumed.lock.is_file():
         chosen = json.loads(resumed.lock.read_text(encoding="utf-8"))["precision"]
-        return Runtime(device=recipe.dist.device, precision=chosen["name"], onednn=chosen["onednn"], ranks=ranks)
+        runtime = Runtime(device=recipe.dist.device, precision=chosen["name"], onednn=chosen["onednn"], ranks=ranks)
+        runtime.precision = replace(runtime.precision, reason="as this run began")
+        return runtime
     return Runtime(device=recipe.dist.device, precision=recipe.train.precision, ranks=ranks)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bert_cli.errors import BertctlError, QualityGateError, UsageError, closest, raise_all
 from bert_cli.metrics import larger_is_better
-from bert_cli.metrics.names import metrics_for
+from bert_cli.metrics.names import METRICS, metrics_for
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,15 @@ def read_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
                 found=text,
                 allowed="METRIC=NUMBER",
                 help="--fail-under accuracy=0.9",
+            )
+        if limit > 1 and name.rpartition("/")[2] in METRICS and larger_is_better(name.rpartition("/")[2]):
+            raise UsageError(
+                "U052",
+                f"{name} is never above 1",
+                key="--fail-under",
+                found=text,
+                allowed="a number up to 1",
+                help=f"--fail-under {name}={limit / 100 if limit <= 100 else 1:g}",
             )
         gates.append(Gate(name, limit))
     return tuple(gates)

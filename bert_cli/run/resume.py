@@ -78,7 +78,7 @@ def _same_recipe(recipe: Recipe, run: RunDir) -> None:
             key=changed[0],
             found=shown,
             allowed="the recipe of the run; run.* and dist.* may differ",
-            help="give the old values, or start afresh with --overwrite or another --out",
+            help=f"give the old values, or train on in a new run: --model {run.path} --out ANOTHER",
         )
 
 

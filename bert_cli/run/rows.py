@@ -130,6 +130,17 @@ def check_unchanged(run: RunDir, rows: Rows, recipe: Recipe, split: str) -> None
         )
 
 
+def trained_on(run: RunDir, rows: Rows) -> str | None:
+    """A word of doubt where the rows to be scored are those that the run has learned from; None of any others."""
+    if rows.held_out or not run.lock.is_file():
+        return None
+    learned = json.loads(run.lock.read_text(encoding="utf-8"))["data"].get("train")
+    files = [rows.files[name] for name, fingerprint in rows.fingerprints.items() if fingerprint == learned]
+    return (
+        f"{files[0]} is the file that the run was trained on: its scores say little about new texts" if files else None
+    )
+
+
 def _fingerprints(known: Mapping[str, str], names: list[str]) -> str:
     shown = [f"{name} {known[name][:12] if len(known[name]) == 64 else known[name]}" for name in names if name in known]
     return listing(shown, 4) or f"no {listing(names, 4)}"

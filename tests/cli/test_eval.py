@@ -85,7 +85,8 @@ def test_predictions_are_written_where_asked(cli: Cli, sst_run: Path, sst_like: 
     assert cli("eval", sst_run, "--predictions", "here/p.jsonl").code == 0
     assert Path("here/p.jsonl").read_bytes() == (sst_run / "predictions/validation.jsonl").read_bytes()
     shutil.copytree(sst_run / "best", "bare")
-    assert cli("eval", "bare", "--data", sst_like, "--json").json["predictions"] == "predictions-sst2-bare-validation.jsonl"
+    written = cli("eval", "bare", "--data", sst_like, "--json").json["predictions"]
+    assert written == "predictions-sst2-bare-validation.jsonl"
 
 
 def test_other_settings_leave_the_predictions_of_the_recorded_score_alone(cli: Cli, sst_run: Path) -> None:
@@ -99,6 +100,35 @@ def test_other_settings_leave_the_predictions_of_the_recorded_score_alone(cli: C
         assert cli("eval", "run", *words, "--json").json["predictions"] == str(kept.with_name(name))
     assert kept.read_bytes() == before
     assert cli("eval", "run", "--json").json["predictions"] == str(kept)
+
+
+def test_files_of_one_name_keep_their_predictions_apart(cli: Cli, sst_run: Path, sst_like: Path) -> None:
+    shutil.copytree(sst_run, "run")
+    written = set()
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        shutil.copy(sst_like / "validation.tsv", Path(folder, "new.tsv"))
+        written.add(cli("eval", "run", "--data", f"{folder}/new.tsv", "--json").json["predictions"])
+    assert len(written) == 2 and all(Path(name).is_file() for name in written)
+
+
+def test_scores_on_the_training_file_come_with_a_word_of_doubt(cli: Cli, sst_run: Path, sst_like: Path) -> None:
+    doubt = "is the file that the run was trained on"
+    assert doubt in cli("eval", sst_run, "--data", sst_like / "train.tsv", "--predictions", "p.jsonl").err
+    assert doubt not in cli("eval", sst_run, "--predictions", "q.jsonl").err
+
+
+def test_a_folder_of_seeds_names_its_runs(cli: Cli, sst_run: Path) -> None:
+    shutil.copytree(sst_run, "all/seed-42")
+    shutil.copy(sst_run / "recipe.yaml", "all/recipe.yaml")
+    done = cli("eval", "all")
+    assert done.code == 4 and "error[L012]" in done.err and "help: name one of them: all/seed-42" in done.err
+
+
+@pytest.mark.parametrize("gate", ["accuracy=90", "validation/f1_macro=1.5"])
+def test_a_gate_that_no_model_can_pass_is_refused(cli: Cli, sst_run: Path, gate: str) -> None:
+    done = cli("eval", sst_run, "--fail-under", gate)
+    assert done.code == 2 and "is never above 1" in done.err
 
 
 def test_a_run_of_many_gpus_is_scored_on_what_is_here(cli: Cli, sst_run: Path) -> None:

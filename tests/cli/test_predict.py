@@ -273,3 +273,13 @@ def test_the_first_rows_in_batches_of_any_size_give_the_same_numbers(
     assert [line["text"] for line in found] == TEXTS[:5]
     for line, numbers in zip(found, expected, strict=False):
         assert list(line["probabilities"].values()) == pytest.approx(numbers, abs=1e-5)
+
+
+def test_files_in_another_encoding_or_with_bare_quotes_can_be_read(cli: Cli, sst_run: Path) -> None:
+    Path("latin.csv").write_bytes("text\nun caf\u00e9\n".encode("latin-1"))
+    done = cli("predict", sst_run, "latin.csv")
+    assert done.code == 3 and "predict --encoding latin-1" in done.err
+    assert json.loads(cli("predict", sst_run, "latin.csv", "--encoding", "latin-1").out)["text"] == "un caf\u00e9"
+    Path("raw.tsv").write_text('text\n"a film\n')
+    assert json.loads(cli("predict", sst_run, "raw.tsv", "--quoting", "none").out)["text"] == '"a film'
+    assert cli("predict", sst_run, "raw.tsv", "--quoting", "some").code == 2

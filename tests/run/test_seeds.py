@@ -17,7 +17,7 @@ from bert_cli.metrics.spread import spread
 from bert_cli.run.finetune import finetune
 from bert_cli.run.seeds import run_seeds, workers
 
-SCORES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9)
+SCORES = st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=9)
 
 
 def text_recipe(model: Path, data: Path, out: Path, **changes: Any) -> Any:
@@ -98,10 +98,12 @@ def test_the_interval_holds_the_mean_and_lies_within_the_scores(scores: list[flo
     found = spread(scores)
     slack = 1e-9 * max(1.0, *map(abs, scores))
     assert found.mean == pytest.approx(statistics.fmean(scores), rel=1e-9, abs=1e-6)
+    assert found.low is not None and found.high is not None
     assert min(scores) - slack <= found.low <= found.mean + slack and found.mean - slack <= found.high
     assert found.high <= max(scores) + slack
     assert spread(scores) == found
 
 
-def test_a_single_score_has_no_deviation() -> None:
-    assert (spread([0.5]).std, spread([0.5]).low, spread([0.5]).high) == (None, 0.5, 0.5)
+def test_few_scores_have_no_interval_and_a_single_one_no_deviation() -> None:
+    assert (spread([0.5]).std, spread([0.5]).low) == (None, None)
+    assert spread([0.5, 0.7, 0.5, 0.7]).low is None
