@@ -420,7 +420,6 @@ RUNS = [
         "--resume of no checkpoint", SST2 + " --resume no/such", 4, "C010", ("run.resume", "no/such", "--resume auto")
     ),
     Case("missed gate", "eval {run} --fail-under loss=0", 6, "Q001", ("--fail-under", "at most 0")),
-    Case("missed gate, smaller is better", "eval {run} --fail-under loss=0", 6, "Q001", ("--fail-under", "at most 0")),
     Case("malformed gate", "eval {run} --fail-under accuracy", 2, "U052", ("--fail-under", "METRIC=NUMBER")),
     Case(
         "gate that is no number", "eval {run} --fail-under accuracy=high", 2, "U052", ("--fail-under", "METRIC=NUMBER")
