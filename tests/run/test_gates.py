@@ -48,3 +48,14 @@ def test_a_score_beyond_its_gate_is_refused(gate: str, value: float) -> None:
     with pytest.raises(QualityGateError):
         check_gates({wanted.name: value}, [wanted])
     check_gates({wanted.name: wanted.limit}, [wanted])
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "wanted"), [("accuracy=0.9", 0.89, "at least 0.9"), ("loss=0.2", 0.21, "at most 0.2")]
+)
+def test_a_missed_gate_says_what_was_wanted(gate: str, value: float, wanted: str) -> None:
+    gates = read_gates([gate])
+    with pytest.raises(QualityGateError) as caught:
+        check_gates({gates[0].name: value}, gates)
+    assert (caught.value.exit_code, caught.value.allowed) == (6, wanted)
+    check_gates({gates[0].name: gates[0].limit}, gates)
