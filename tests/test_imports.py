@@ -18,10 +18,9 @@ ROOT = Path(bert_cli.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "files", "grouping", "toyworld"}),
     frozenset({"tasks", "card", "launch"}),
-    frozenset({"supervise"}),
     frozenset({"recipe"}),
     frozenset({"metrics", "track", "env"}),
-    frozenset({"precision", "ranks"}),
+    frozenset({"precision", "ranks", "supervise"}),
     frozenset({"runtime"}),
     frozenset({"data", "models", "doctor"}),
     frozenset({"objectives"}),

@@ -319,9 +319,10 @@ def test_lengths_beyond_the_positions_are_refused_before_data_are_read(cli: Cli,
 
 
 def test_texts_that_are_cut_are_counted(cli: Cli, sst_run: Path) -> None:
-    done = cli("eval", sst_run, "--max-length", "4")
+    apart = ("--predictions", "p.jsonl", "--overwrite")
+    done = cli("eval", sst_run, "--max-length", "4", *apart)
     assert "24 of 24 texts are longer than 4 tokens and were cut there (--max-length)\n" in done.err
-    assert cli("eval", sst_run, "--max-length", "4", "--quiet").err == ""
+    assert cli("eval", sst_run, "--max-length", "4", "--quiet", *apart).err == ""
     assert cli("eval", sst_run, "--json").json["truncated"] == 0
 
 
