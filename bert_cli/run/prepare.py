@@ -115,7 +115,9 @@ def prepare_sequence(
         splits = _training_splits(sources)
     wanted = _Wanted(splits, splits if require_labels is None else require_labels, model_labels)
     fingerprints = _fingerprints(sources, (*splits, recipe.data.validation_split))
-    key = store_key(recipe, task, tokenizer_folder, fingerprints, wanted.as_key())
+    # What a split is called is shown with its scores, so a file of the same bytes elsewhere has a store of its own.
+    origins = {name: sources[name].origin for name in fingerprints}
+    key = store_key(recipe, task, tokenizer_folder, fingerprints, {**wanted.as_key(), "origins": origins})
 
     from bert_cli.models.build import load_tokenizer
 

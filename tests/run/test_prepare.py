@@ -54,6 +54,13 @@ def test_a_change_of_the_file_named_for_validation_makes_them_anew(tiny_bert: Pa
     assert notes_of(recipe) == ["tokenising"]
 
 
+def test_the_same_bytes_elsewhere_are_called_by_their_own_place(tiny_bert: Path, tmp_path: Path) -> None:
+    for root, shown in ((tmp_path / "sst2", "train.tsv"), (tmp_path, "sst2/train.tsv")):
+        tiny_data(tmp_path / "sst2", text="sentence", labels=("0", "1"))
+        recipe = tiny_recipe(tiny_bert, root, tmp_path / "run", task="sst2")
+        assert prepare_sequence(recipe).store.splits["train"].facts["origin"] == shown
+
+
 def test_a_held_out_split_is_marked_in_the_store(tiny_bert: Path, tmp_path: Path) -> None:
     data = tiny_data(tmp_path / "data")
     whole = prepare_sequence(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
