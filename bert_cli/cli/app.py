@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(error.render() + "\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; nothing was left half done\n")
+        sys.stderr.write("stopped\n")
         return 130
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is left to say, and the interpreter must not try at exit.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bert_cli.cli.config import show_config
-from bert_cli.cli.console import note, print_json, print_table, say
+from bert_cli.cli.console import note
+from bert_cli.cli.plan import show_plan
 from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, dist_flags, place_of, train_in_ranks
 from bert_cli.cli.result import show_result, show_seeds
 from bert_cli.errors import RankError, UsageError
@@ -19,7 +20,6 @@ from bert_cli.launch import ALONE, tell_loss
 
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
-    from bert_cli.run.dryrun import DryRun
 
 Words = Annotated[
     list[str] | None,
@@ -167,7 +167,7 @@ def _train(verb: str, given: dict[str, Any]) -> None:
     if given["dry_run"]:
         from bert_cli.run.dryrun import dry_run
 
-        _show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
+        show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
         return
     if given["seeds"] is not None:
         _train_seeds(verb, given, loaded, world_size=max(place.world_size, wanted.world_size))
@@ -303,51 +303,3 @@ def _check_model(loaded: Loaded) -> None:
         allowed="one of the two",
         help="model.config= goes on from the model; leave the model out to make a new one",
     )
-
-
-def _show_plan(plan: DryRun, *, as_json: bool) -> None:
-    if as_json:
-        print_json(plan.as_dict())
-        return
-    say(f"task {plan.task}  ·  model {plan.model}")
-    if plan.columns:
-        say("columns  " + ", ".join(f"{role} = {name}" for role, name in plan.columns.items()))
-    names = ("rows", "mean_tokens", "longest", "truncated", "lost_tokens", "empty_texts")
-    say("")
-    print_table(
-        [(name, facts["origin"], *(facts[key] for key in names)) for name, facts in plan.splits.items()],
-        ("split", "file", "rows", "mean tokens", "longest", "truncated", "lost tokens", "empty"),
-    )
-    if plan.labels:
-        say("")
-        splits = list(plan.splits)
-        counts = [[plan.splits[split].get("classes", {}).get(label, 0) for split in splits] for label in plan.labels]
-        print_table(
-            [(i, label, *row) for i, (label, row) in enumerate(zip(plan.labels, counts, strict=True))],
-            ("id", "label", *splits),
-        )
-    say("")
-    print_table(_plan_rows(plan.plan, plan.cost))
-
-
-def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, str]]:
-    from bert_cli.track import clock
-
-    padding = plan["padding"]
-    steps = f"{plan['steps']} of {plan['batch_size']} examples"
-    parameters = f"{plan['parameters'] / 1e6:.1f}M, {plan['trainable'] / 1e6:.1f}M of them trained"
-    seconds = f"{cost['seconds_per_step']:.3f} s a step"
-    many = plan["processes"] if plan["processes"] > 1 else 0
-    return [
-        ("steps", f"{steps}, {plan['steps_per_epoch']} an epoch, {plan['warmup_steps']} warm-up"),
-        ("parameters", parameters),
-        ("tokens computed", f"{padding['here']}x the real ones"),
-        (
-            "  by padding",
-            f"{padding['to_longest_of_batch']}x to a batch's longest, {padding['to_max_length']}x to max_length",
-        ),
-        ("forward passes", f"{plan['micro_batches_per_step']} a step" + (", in each process" if many else "")),
-        ("device", f"{cost['device']}{f' × {many}' if many else ''}, {cost['precision']}"),
-        ("time", f"{seconds}, about {clock(cost['training_seconds'])} of training steps"),
-        ("memory", f"{cost['peak_memory_mb']} MB at most, measured over {cost['measured_steps']} steps"),
-    ]

@@ -30,7 +30,7 @@ def finished(recipe: Recipe, run: RunDir) -> Result | None:
     status = run.read_status()
     if status.get("state") != "done" or not run.best.is_dir():
         return None
-    _same_recipe(recipe, run)
+    same_recipe(recipe, run)
     done = status["result"]
     best = Best(done["best_step"], done["value"], done["threshold"], done["scores"])
     stopped = "" if done["stopped"] == "finished" else done["stopped"]
@@ -59,17 +59,25 @@ def checkpoint_of(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
     else:
         found = Path(wanted).expanduser()
         checkpoint.verify(found)
-    _same_recipe(recipe, run)
+    same_recipe(recipe, run)
     note(f"going on from {found}")
     return found
 
 
-def _same_recipe(recipe: Recipe, run: RunDir) -> None:
+def same_recipe(recipe: Recipe, run: RunDir) -> None:
+    """Refuse to go on with a recipe that would have made another run.
+
+    Raises:
+        UsageError: it has changed (U023).
+    """
     if not run.recipe.is_file():
         return
     old, new = _flat(load_recipe(str(run.recipe)).recipe), _flat(recipe)
     changed = [key for key in new if old.get(key) != new[key] and not key.startswith(_MAY_DIFFER)]
     if changed:
+        other = (
+            f"train on in a new run: --model {run.path} --out ANOTHER" if run.best.is_dir() else "name another --out"
+        )
         shown = ", ".join(f"{key}: {old.get(key)} → {new[key]}" for key in changed[:4])
         raise UsageError(
             "U023",
@@ -78,7 +86,7 @@ def _same_recipe(recipe: Recipe, run: RunDir) -> None:
             key=changed[0],
             found=shown,
             allowed="the recipe of the run; run.* and dist.* may differ",
-            help=f"give the old values, or train on in a new run: --model {run.path} --out ANOTHER",
+            help=f"give the old values, or {other}",
         )
 
 

@@ -27,6 +27,9 @@ from bert_cli.files import finite, publish
 from bert_cli.recipe.schema import Recipe
 from bert_cli.runtime import Runtime
 
+MARKS = ("recipe.yaml", "lock.json")
+"""What a run folder has from its beginning on."""
+
 
 @dataclass(frozen=True)
 class RunDir:
@@ -92,14 +95,17 @@ def fallback_out(recipe: Recipe, task: str) -> Path:
     return default_out(task, recipe.model.name or str(recipe.model.config.get("model_type", "scratch")))
 
 
-def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
+def choose(recipe: Recipe, *, fallback: Path, overwrite: bool, marks: tuple[str, str] = MARKS) -> RunDir:
     """The folder this run will use; nothing is created or deleted yet.
 
     A named folder that holds anything is refused unless the run resumes or overwrites; without a name the next free
     number is taken, and `--resume auto` takes the newest.
 
+    Args:
+        marks: files that tell a folder of bertctl's from others, the one that is written first last.
+
     Raises:
-        UsageError: the folder is in use (U020), or it is a file (U021).
+        UsageError: the folder is in use (U020), it is a file (U021) or not bertctl's (U022).
     """
     resuming = recipe.run.resume != "never"
     if recipe.run.resume not in ("never", "auto"):
@@ -108,7 +114,7 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
         taken = [path for path in numbered(fallback) if path.exists()]
         if overwrite or resuming:
             path = taken[-1] if taken else fallback
-            _check_overwritable(path, overwrite=overwrite)
+            _check_ours(path, overwrite=overwrite, marks=marks)
             return RunDir(path)
         return RunDir(next(path for path in numbered(fallback) if not path.exists()))
     path = Path(recipe.run.out).expanduser()
@@ -132,7 +138,7 @@ def choose(recipe: Recipe, *, fallback: Path, overwrite: bool) -> RunDir:
             allowed="an empty or new folder",
             help="--resume auto goes on with that run, --overwrite deletes it, or name another --out",
         )
-    _check_overwritable(path, overwrite=overwrite)
+    _check_ours(path, overwrite=overwrite, marks=marks)
     return RunDir(path)
 
 
@@ -166,19 +172,21 @@ def _run_of_checkpoint(recipe: Recipe) -> RunDir:
     return run
 
 
-def _check_overwritable(path: Path, *, overwrite: bool) -> None:
-    """Only what bertctl wrote is ever deleted."""
-    ours = (path / "recipe.yaml").is_file() and (path / "lock.json").is_file()
-    if overwrite and path.is_dir() and any(path.iterdir()) and not ours:
-        raise UsageError(
-            "U022",
-            "this folder is not a run of bertctl, so it is not overwritten",
-            where=str(path),
-            key="--overwrite",
-            found="no recipe.yaml with lock.json",
-            allowed="a run folder, or a new one",
-            help="name another --out, or delete the folder yourself",
-        )
+def _check_ours(path: Path, *, overwrite: bool, marks: tuple[str, str]) -> None:
+    """Only what bertctl wrote is ever deleted or written over."""
+    held = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} if path.is_dir() else set()
+    # A run that was killed at its very beginning has left the last of the marks at most.
+    if held <= {marks[-1]} or held >= set(marks):
+        return
+    raise UsageError(
+        "U022",
+        "this folder is not one of bertctl's, so nothing in it is written over",
+        where=str(path),
+        key="--overwrite" if overwrite else "run.resume",
+        found=f"no {' with '.join(marks)}",
+        allowed="a folder that the same command has made, or a new one",
+        help="name another --out, or delete the folder yourself",
+    )
 
 
 @contextmanager
@@ -225,9 +233,9 @@ def claimed(run: RunDir, *, overwrite: bool, fresh: bool) -> Iterator[RunDir]:
 
 
 def create(run: RunDir, recipe_text: str, lock: dict[str, Any]) -> None:
-    """Write the recipe and the lock file of a claimed run."""
-    publish(run.recipe, recipe_text)
+    """Write the lock file and the recipe of a claimed run."""
     publish(run.lock, json.dumps(lock, ensure_ascii=False, indent=1) + "\n")
+    publish(run.recipe, recipe_text)
 
 
 def lock_facts(

@@ -1,8 +1,7 @@
 """Several runs that differ in their seed alone, packed onto the devices at hand, and what they reach together.
 
 Every run is a process of its own with one GPU or its share of the cores, in a folder of its own that resumes, scores
-and predicts like any other. Small encoders hardly use a second thread, so two runs side by side do nearly twice the
-work.
+and predicts like any other.
 """
 
 from __future__ import annotations
@@ -25,10 +24,12 @@ from bert_cli.recipe.load import dump_recipe
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir, signals
 from bert_cli.run.packed import run_packed
+from bert_cli.run.resume import same_recipe
+from bert_cli.run.rundir import RunDir
 
 Note = Callable[[str], None]
 
-RESULT, SEED = "seeds.json", "seed-"
+RESULT = "seeds.json"
 _SAME_FOR_ALL = (2, 3, 4, 5)
 """Exit codes of mistakes in recipe, data, model or network."""
 
@@ -52,7 +53,7 @@ class Seeds:
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
         scores = {split: {name: asdict(one) for name, one in each.items()} for split, each in self.scores.items()}
-        return {"folder": str(self.folder), "metric": self.metric, "scores": scores, "runs": self.runs}
+        return {"state": "done", "folder": str(self.folder), "metric": self.metric, "scores": scores, "runs": self.runs}
 
 
 def run_seeds(
@@ -67,26 +68,25 @@ def run_seeds(
     """Train `count` times with the seeds `train.seed`, `train.seed` + 1, …
 
     Raises:
-        UsageError: fewer than two seeds, or a checkpoint to go on from (U085); the folder is in use (U020).
+        UsageError: fewer than two seeds, or a checkpoint to go on from (U085); what `rundir.choose` raises,
+            or the recipe is not that of the runs in the folder (U023).
         ProcessFailed: some seeds failed (P040), with the exit code of the first; the others were finished first.
-        Interrupted, Preempted: a signal came; every run has saved a checkpoint.
+        Interrupted, Preempted: a signal came; what had been trained is saved.
     """
     _check(recipe, count)
-    folder = _folder(recipe, overwrite=overwrite)
-    own = recipe.model_copy(update={"run": recipe.run.model_copy(update={"out": None, "resume": "never"})})
-    shared = _shared(folder, dump_recipe(own), overwrite=overwrite)
     places = workers(recipe.dist.device, count)
-    note(f"{count} seeds in {folder}, {len(places)} at a time")
+    run = _begin(recipe, overwrite=overwrite)
+    note(f"{count} seeds in {run.path}, {len(places)} at a time")
     options = ["--json", "--quiet", *(["--offline"] if offline else []), *(["--overwrite"] if overwrite else [])]
     options += ["--resume", "auto"] if recipe.run.resume == "auto" else []
     commands = {
-        f"{seed}": [sys.executable, "-m", "bert_cli", verb, str(shared), f"train.seed={seed}", *options, "--out"]
-        + [str(folder / f"{SEED}{seed}")]
+        f"{seed}": [sys.executable, "-m", "bert_cli", verb, str(run.recipe), f"train.seed={seed}", *options, "--out"]
+        + [str(run.path / f"seed-{seed}")]
         for seed in range(recipe.train.seed, recipe.train.seed + count)
     }
     runs = _run_all(commands, places, note=note)
-    found = Seeds(folder, next(iter(runs.values()))["metric"], runs, _scores(runs))
-    publish(folder / RESULT, json.dumps(finite(found.as_dict()), ensure_ascii=False, indent=1) + "\n")
+    found = Seeds(run.path, next(iter(runs.values()))["metric"], runs, _scores(runs))
+    publish(run.path / RESULT, json.dumps(finite(found.as_dict()), ensure_ascii=False, indent=1) + "\n")
     return found
 
 
@@ -131,44 +131,22 @@ def _check(recipe: Recipe, count: int) -> None:
         )
 
 
-def _folder(recipe: Recipe, *, overwrite: bool) -> Path:
-    """The folder of all runs. What may be in it is as for one run; overwriting is left to each seed's own folder."""
-    fallback = rundir.fallback_out(recipe, str(recipe.task))
-    resume = "auto" if overwrite else recipe.run.resume
-    going_on = recipe.model_copy(update={"run": recipe.run.model_copy(update={"resume": resume})})
-    return rundir.choose(going_on, fallback=fallback.with_name(f"{fallback.name}-seeds"), overwrite=False).path
-
-
-def _shared(folder: Path, recipe: str, *, overwrite: bool) -> Path:
-    """The recipe of all runs, written into their folder; another one that is there already stays.
+def _begin(recipe: Recipe, *, overwrite: bool) -> RunDir:
+    """The folder of all runs, with the recipe that they share; overwriting is left to each seed's own folder.
 
     Raises:
-        UsageError: the folder holds something else than runs of several seeds (U022), or of another recipe (U023).
+        UsageError: see `rundir.choose` and `same_recipe`.
     """
-    shared, ours = folder / "recipe.yaml", any(folder.glob(f"{SEED}*/recipe.yaml"))
-    if folder.is_dir() and any(folder.iterdir()) and not ours:
-        raise UsageError(
-            "U022",
-            "this folder does not hold runs of several seeds, so it is not overwritten",
-            where=str(folder),
-            key="run.out",
-            found=", ".join(sorted(entry.name for entry in folder.iterdir())[:6]),
-            allowed="a folder of --seeds, or a new one",
-            help="name another --out",
-        )
-    if ours and not overwrite and shared.is_file() and shared.read_text(encoding="utf-8") != recipe:
-        raise UsageError(
-            "U023",
-            "the recipe has changed since these runs began",
-            where=str(shared),
-            key="--resume",
-            allowed="the recipe of the runs",
-            help="give the old values, or start afresh with --overwrite or another --out",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULT).unlink(missing_ok=True)
-    publish(shared, recipe)
-    return shared
+    fallback = rundir.fallback_out(recipe, str(recipe.task))
+    seeds = fallback.with_name(f"{fallback.name}-seeds")
+    run = rundir.choose(recipe, fallback=seeds, overwrite=overwrite, marks=("recipe.yaml", RESULT))
+    if not overwrite:
+        same_recipe(recipe, run)
+    run.path.mkdir(parents=True, exist_ok=True)
+    publish(run.path / RESULT, json.dumps({"state": "running"}) + "\n")
+    own = recipe.model_copy(update={"run": recipe.run.model_copy(update={"out": None, "resume": "never"})})
+    publish(run.recipe, dump_recipe(own))
+    return run
 
 
 def _run_all(

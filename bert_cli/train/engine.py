@@ -84,35 +84,13 @@ def train(
     last = math.nan
     for step in range(start, plan.total_steps):
         began = time.perf_counter()
-        while True:
-            planned = plan.step(step)
-            batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
-            weight = 0.0 if planned.idle else 1.0
-            own = add_counts(objective.counts(batch) for batch in batches)
-            counts = ranks.sum({name: weight * count for name, count in own.items()})
-            try:
-                sums = _gradient(
-                    trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step)
-                )
-                break
-            except (MemoryError, RuntimeError) as error:
-                smaller = halved(plan, step) if ran_out(error) and ranks.world_size == 1 else None
-                if smaller is None:
-                    raise
-                plan = smaller
+        while (share := _share(trainee, plan, step, objective=objective, store=store, runtime=runtime)) is None:
+            plan = halved(plan, step)
             optimizer.zero_grad(set_to_none=True)
             release()
         asked = dict(asking())
-        done = ranks.sum(
-            {
-                **{f"loss {name}": total for name, total in sums.items()},
-                **{f"asked {name}": value for name, value in asked.items()},
-                "examples": weight * sum(map(len, batches)),
-                "tokens": weight * sum(batch.tokens for batch in batches),
-                "computed": sum(batch.tokens if plan.unpadded else batch.padded_tokens for batch in batches),
-            }
-        )
-        losses = {name: done[f"loss {name}"] / counts[name] for name in sums}
+        done = ranks.sum({**share.sums, **{f"asked {name}": value for name, value in asked.items()}})
+        losses = {name: done[f"loss {name}"] / count for name, count in share.counts.items()}
         loss = sum(objective.weights[name] * value for name, value in losses.items())
         norm = clip(parameters, max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -139,6 +117,46 @@ def train(
             micro_batch_tokens=plan.micro_batch_tokens,
             asked={name: done[f"asked {name}"] for name in asked},
         )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What this rank has computed of a step, its gradient aside.
+
+    Attributes:
+        counts: by how much each loss term is divided, over all ranks.
+        sums: what is to be added over ranks: `loss NAME` for each term, examples, tokens and computed tokens.
+    """
+
+    counts: dict[str, float]
+    sums: dict[str, float]
+
+
+def _share(
+    trainee: Any, plan: Plan, step: int, *, objective: Objective, store: SplitStore, runtime: Runtime
+) -> _Share | None:
+    """Compute this rank's share of a step; None where memory does not suffice and less at once may help."""
+    planned = plan.step(step)
+    batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
+    weight = 0.0 if planned.idle else 1.0
+    own = add_counts(objective.counts(batch) for batch in batches)
+    counts = runtime.ranks.sum({name: weight * count for name, count in own.items()})
+    try:
+        sums = _gradient(trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step))
+    except (MemoryError, RuntimeError) as error:
+        if ran_out(error) and runtime.ranks.world_size == 1 and any(len(rows) > 1 for rows in planned.micro_batches):
+            return None
+        raise
+    computed = sum(batch.tokens if plan.unpadded else batch.padded_tokens for batch in batches)
+    work = {"examples": sum(map(len, batches)), "tokens": sum(batch.tokens for batch in batches)}
+    return _Share(
+        counts,
+        {
+            **{f"loss {name}": total for name, total in sums.items()},
+            **{name: weight * value for name, value in work.items()},
+            "computed": computed,
+        },
+    )
 
 
 def _gradient(

@@ -16,7 +16,7 @@ from bert_cli.data.plan import Plan
 from bert_cli.env import memory
 
 LARGEST = {"cpu": 16_384, "cuda": 262_144}
-"""Tokens beyond which a larger micro-batch gains no speed."""
+"""Most tokens of a micro-batch, whatever the memory."""
 SMALLEST = 256
 SHARE = 0.5
 """Of the free memory, for what a forward pass keeps; the rest is room for estimates that were too low."""
@@ -54,12 +54,9 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
-def halved(plan: Plan, step: int) -> Plan | None:
-    """The plan with at most half of what this step's largest micro-batch holds; None where each holds one example."""
-    parts = plan.step(step).micro_batches
-    if all(len(rows) == 1 for rows in parts):
-        return None
-    lengths = [plan.lengths[rows] for rows in parts]
+def halved(plan: Plan, step: int) -> Plan:
+    """The plan with at most half of what this step's largest micro-batch holds."""
+    lengths = [plan.lengths[rows] for rows in plan.step(step).micro_batches]
     largest = max(int(own.sum() if plan.unpadded else own.max() * len(own)) for own in lengths)
     return replace(plan, micro_batch_tokens=max(1, min(largest, plan.micro_batch_tokens) // 2))
 

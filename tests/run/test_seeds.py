@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ def test_a_folder_of_something_else_is_left_alone(
     with pytest.raises(UsageError) as caught:
         run_seeds(recipe, 2, **how)
     assert caught.value.code == "U022" and mine.read_text() == "task: sst2  # mine\n"
+
+
+def test_what_failed_at_once_goes_on_as_the_message_says(tiny_bert: Path, sst_like: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    recipe = text_recipe(tiny_bert, data, tmp_path / "all", train__steps=1)
+    with pytest.raises(ProcessFailed) as caught:
+        run_seeds(recipe, 2)
+    assert "--resume auto" in str(caught.value.help)
+    shutil.copytree(sst_like, data)
+    again = text_recipe(tiny_bert, data, tmp_path / "all", train__steps=1, run__resume="auto")
+    assert list(run_seeds(again, 2).runs) == [42, 43]
 
 
 def test_one_seed_is_no_spread(tiny_bert: Path, sst_like: Path, tmp_path: Path) -> None:
