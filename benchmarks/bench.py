@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Bench:
     """What all runs share.
 
     Attributes:
-        data: the folder that holds `sst2/` and `rte/`.
+        data: the folder that holds `sst2/`, `rte/` and `enwiki_sample/`.
         loads: the machine's load average after each run, which shows whether it had other work.
     """
 
@@ -41,9 +42,13 @@ class Bench:
 
     def folder(self, task: str) -> Path:
         """The data of a task."""
-        if not (self.data / task / "train.tsv").is_file():
-            raise BenchmarkError(f"{task} needs --data FOLDER or BERTCTL_DATA with {task}/train.tsv in it")
-        return self.data / task
+        return self.file(f"{task}/train.tsv").parent
+
+    def file(self, name: str) -> Path:
+        """A file of the data."""
+        if not (self.data / name).is_file():
+            raise BenchmarkError(f"{Path(name).parent} needs --data FOLDER or BERTCTL_DATA with {name} in it")
+        return self.data / name
 
     def run(self, *words: str, folder: str, start: bool = False) -> tuple[Run, str]:
         """`python -m` on `words` with caches in `folder`, perhaps only to its first optimizer step."""
@@ -57,8 +62,8 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Finetuned:
-    """A finished run of `bertctl finetune`: its cost, each step's record of `metrics.jsonl`, and what it printed."""
+class Trained:
+    """A finished run of bertctl: its cost, each step's record of `metrics.jsonl`, and what it printed."""
 
     run: Run
     steps: list[dict[str, Any]]
@@ -71,6 +76,22 @@ class Finetuned:
     @property
     def accuracy(self) -> float:
         return float(self.printed["scores"]["validation"]["accuracy"])
+
+    def measured(self, *, batch: int) -> Run:
+        """The cost of the run and its rates, from steps of `batch` examples within one epoch."""
+        if self.steps[-1]["epoch"] > 1.0:
+            raise BenchmarkError(f"{len(self.steps)} steps are more than one epoch of this data: lower --steps")
+        # One record a step, so its rates give the tokens: within an epoch every step has a full batch.
+        counts = [(batch, batch * step["train/tokens_per_s"] / step["train/examples_per_s"]) for step in self.steps]
+        examples, tokens = rates([step["seconds"] for step in self.steps], counts)
+        return replace(self.run, examples_per_s=examples, tokens_per_s=tokens)
+
+
+def trained(bench: Bench, command: Sequence[str], folder: str) -> Trained:
+    """Train to the end by `command`, which leaves its run in `folder`/run."""
+    run, out = bench.run(*command, folder=folder)
+    text = Path(folder, "run", "metrics.jsonl").read_text(encoding="utf-8")
+    return Trained(run, [line for line in map(json.loads, text.splitlines()) if "train/loss" in line], json.loads(out))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,24 +109,14 @@ class Training:
         """The module and its arguments; the run's folder is `folder`/run."""
         flags = f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --lr {self.lr} {TERMS}".split()
         places = ["--model", str(bench.model), "--data", str(bench.folder(self.task)), "--out", f"{folder}/run"]
-        return ["bert_cli", "finetune", *flags, f"train.steps={self.steps}", *places, *self.more]
+        return ["bert_cli", "finetune", *flags, f"train.budget={self.steps} steps", *places, *self.more]
 
-    def run(self, bench: Bench, folder: str) -> Finetuned:
+    def run(self, bench: Bench, folder: str) -> Trained:
         """Train to the end."""
-        run, out = bench.run(*self.command(bench, folder), folder=folder)
-        text = Path(folder, "run", "metrics.jsonl").read_text(encoding="utf-8")
-        steps = [line for line in map(json.loads, text.splitlines()) if "train/loss" in line]
-        return Finetuned(run, steps, json.loads(out))
+        return trained(bench, self.command(bench, folder), folder)
 
     def measured(self, bench: Bench) -> Run:
         """The cost of training to the end, its rates, and the validation accuracy of what came out."""
         with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
             done = self.run(bench, folder)
-        if done.steps[-1]["epoch"] > 1.0:
-            raise BenchmarkError(f"{self.steps} steps are more than one epoch of {self.task}: lower --steps")
-        # One record a step, so its rates give the tokens: within an epoch every step has a full batch.
-        counts = [
-            (self.batch, self.batch * step["train/tokens_per_s"] / step["train/examples_per_s"]) for step in done.steps
-        ]
-        examples, tokens = rates([step["seconds"] for step in done.steps], counts)
-        return replace(done.run, examples_per_s=examples, tokens_per_s=tokens, accuracy=done.accuracy)
+        return replace(done.measured(batch=self.batch), accuracy=done.accuracy)

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.exactness import STEPS, exactness
 from benchmarks.inference import inference
+from benchmarks.mlm import DOCUMENTS, mlm
 from benchmarks.training import helps, ranks, start, training
 
 USUAL_PAIRS, USUAL_STEPS = 5, 60
@@ -18,20 +19,20 @@ class Case:
     """A case: `section` measures and gives its text, from the terms and the number of pairs.
 
     Attributes:
-        data: the folders of data that it reads.
+        data: the files that it cannot do without, in the folder of data.
         pairs, steps: how many it takes at least.
         timed: whether other work on the machine changes the figures.
     """
 
     section: Callable[[Bench, int], str]
-    data: tuple[str, ...] = ("sst2",)
+    data: tuple[str, ...] = ("sst2/train.tsv",)
     pairs: int = USUAL_PAIRS
     steps: int = USUAL_STEPS
     timed: bool = True
 
     def ready(self, data: Path) -> bool:
         """Whether the data it reads are there."""
-        return all((data / name / "train.tsv").is_file() for name in self.data)
+        return all((data / name).is_file() for name in self.data)
 
 
 # A child's peak memory starts at that of this process, which grows: the smallest children come first.
@@ -39,7 +40,8 @@ CASES = {
     "help": Case(helps, data=(), steps=0),
     "start": Case(start, steps=0),
     "sst2": Case(partial(training, task="sst2")),
-    "rte": Case(partial(training, task="rte"), data=("rte",)),
+    "rte": Case(partial(training, task="rte"), data=("rte/train.tsv",)),
+    "mlm": Case(mlm, data=(DOCUMENTS,)),
     "inference": Case(inference),
     "ranks": Case(ranks),
     "exactness": Case(exactness, pairs=1, steps=STEPS, timed=False),

@@ -7,7 +7,7 @@ rounding; a high learning rate lets the differences grow with the steps.
 import tempfile
 from collections.abc import Sequence
 
-from benchmarks.bench import BATCH, Bench, Finetuned, Training
+from benchmarks.bench import BATCH, Bench, Trained, Training
 from benchmarks.report import markdown
 
 STEPS = 10
@@ -37,12 +37,12 @@ def exactness(bench: Bench, _: int) -> str:
     return f"- {terms}\n\n{markdown(HEAD, rows)}"
 
 
-def _train(bench: Bench, words: tuple[str, ...]) -> Finetuned:
+def _train(bench: Bench, words: tuple[str, ...]) -> Trained:
     work = Training(task="sst2", steps=min(STEPS, bench.steps), lr=1e-4, more=(*SAME, *words))
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
         return work.run(bench, folder)
 
 
-def _computed(done: Finetuned) -> str:
+def _computed(done: Trained) -> str:
     shares = [step["train/computed_per_token"] for step in done.steps]
     return f"{sum(shares) / len(shares):.2f}"

@@ -38,7 +38,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Run:
-    """One process: seconds of wall clock and of CPU, peak resident MiB, and what its steps or answers did."""
+    """One process: seconds of wall clock and of CPU, peak resident MiB, and what its steps or answers did.
+
+    Attributes:
+        loss: on held-out text, by an evaluator that is neither side's.
+    """
 
     wall_s: float
     cpu_s: float
@@ -46,6 +50,7 @@ class Run:
     examples_per_s: float | None = None
     tokens_per_s: float | None = None
     accuracy: float | None = None
+    loss: float | None = None
     answers: tuple[Answer, ...] | None = field(default=None, repr=False)
 
     @property

@@ -18,13 +18,14 @@ FIGURES = {
     "cpu_s": ("CPU s", ".2f"),
     "peak_mib": ("peak MiB", ".0f"),
     "accuracy": ("accuracy", ".4f"),
+    "loss": ("held-out loss", ".4f"),
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `python -m benchmarks`, which runs both sides in turn, each run a process of its own. "
     "Cells are medians,\npeer → bertctl. A ratio above 1 means that bertctl is faster: in examples/s where there are "
     "any, else in CPU seconds;\n`whole process` is the same for the wall clock from start to exit. `memory` is "
-    "bertctl's peak of resident memory as a\nshare of the peer's. Sections of other names are written by hand; figures "
-    "without a peer beside them say only what one\nmachine did."
+    "bertctl's peak of resident memory as a\nshare of the peer's, `loss share` the same of the loss on held-out text. "
+    "Sections of other names are written by hand;\nfigures without a peer beside them say only what one machine did."
 )
 
 
@@ -41,6 +42,8 @@ def table(pairs: Pairs) -> str:
         if getattr(some, name) is not None:
             columns[title] = _both(name, digits)
     columns["memory"] = _memory
+    if some.loss is not None:
+        columns["loss share"] = _loss
     if some.answers is not None:
         columns |= {"equal labels": _equal, "largest difference": _gap}
     rows = [[peer, *(cell(runs) for cell in columns.values())] for peer, runs in pairs.items()]
@@ -58,6 +61,14 @@ def _whole(runs: list[tuple[Run, Run]]) -> str:
 
 def _memory(runs: list[tuple[Run, Run]]) -> str:
     return f"{statistics.median(ours.peak_mib / theirs.peak_mib for theirs, ours in runs):.2f}x"
+
+
+def _loss(runs: list[tuple[Run, Run]]) -> str:
+    shares = []
+    for theirs, ours in runs:
+        assert ours.loss is not None and theirs.loss is not None
+        shares.append(ours.loss / theirs.loss)
+    return f"{statistics.median(shares):.3f}x"
 
 
 def _both(name: str, digits: str) -> Cell:

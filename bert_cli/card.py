@@ -18,6 +18,7 @@ from math import isfinite
 from typing import Any
 
 from bert_cli.errors import printable
+from bert_cli.tasks.base import PRETRAINING
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~])")
@@ -28,6 +29,7 @@ _HUB = "https://huggingface.co"
 _HUB_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}
 
 HYPERPARAMETERS = {
+    "budget": "budget",
     "epochs": "epochs",
     "batch_size": "batch size (all devices)",
     "lr": "peak learning rate",
@@ -37,8 +39,10 @@ HYPERPARAMETERS = {
     "layer_decay": "layer-wise decay",
     "label_smoothing": "label smoothing",
     "max_grad_norm": "gradient clipping (L2)",
-    "mask_rate": "masked share",
     "max_length": "longest sequence (tokens)",
+    "mask.rate": "masked share",
+    "mask.final_rate": "masked share at the end",
+    "mask.unit": "masked unit",
 }
 """Which keys of a recipe are shown, and how; any other key of `CardFacts.hyperparameters` is left out."""
 
@@ -59,7 +63,13 @@ _USES = {
     "multi-label-classification": "multi-label classification",
     "text-regression": "text regression",
     "fill-mask": "masked language modelling",
+    "fill-mask-nsp": "masked language modelling and next sentence prediction",
+    "fill-mask-sop": "masked language modelling and sentence order prediction",
+    "replaced-token-detection": "replaced token detection",
 }
+
+
+ELECTRA = "replaced-token-detection"
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ class CardFacts:
 
     Attributes:
         name: the model's name, also what the examples load.
-        objective: `text-classification`, `multi-label-classification`, `text-regression` or `fill-mask`.
+        objective: `text-classification`, `multi-label-classification`, `text-regression` or one of `PRETRAINING`.
         base: the encoder it started from, None from scratch.
         labels: class names in the order of their ids.
         threshold: multi-label only: probability from which a label counts.
@@ -203,7 +213,9 @@ def _result(facts: CardFacts, split: SplitScores) -> dict[str, Any]:
 
 
 def _pipeline(facts: CardFacts) -> str:
-    return "fill-mask" if facts.objective == "fill-mask" else "text-classification"
+    if facts.objective == ELECTRA:
+        return "feature-extraction"
+    return "fill-mask" if facts.objective in PRETRAINING else "text-classification"
 
 
 def _metric_name(name: str) -> str:
@@ -276,11 +288,14 @@ def _use(facts: CardFacts) -> str:
     argument = {"multi-label-classification": ", top_k=None", "text-regression": ', function_to_apply="none"'}
     example = '{"text": "…", "text_pair": "…"}' if facts.pairs else '"…"'
     variable = "classify"
-    if facts.objective == "fill-mask":
+    if facts.objective == ELECTRA:
+        # The discriminator is the encoder that is used further; the generator only taught it.
+        variable, example, model = "encode", '"…"', json.dumps(f"{printable(facts.name)}/discriminator")
+    elif facts.objective in PRETRAINING:
         variable, example = "fill", 'f"… {fill.tokenizer.mask_token} …"'
     load = f'{variable} = pipeline("{_pipeline(facts)}", model={model}{argument.get(facts.objective, "")})'
     python = f"```python\nfrom transformers import pipeline\n\n{load}\nprint({variable}({example}))\n```"
-    if facts.objective == "fill-mask":
+    if facts.objective in PRETRAINING:
         return python
     return f"```sh\nbertctl predict {shlex.quote(printable(facts.name))} texts.jsonl\n```\n\n{python}"
 

@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -29,6 +30,10 @@ class Record(Protocol):
     def step(self) -> int: ...
     @property
     def epoch(self) -> float: ...
+    @property
+    def progress(self) -> float: ...
+    @property
+    def last(self) -> bool: ...
     @property
     def losses(self) -> dict[str, float]: ...
     @property
@@ -52,7 +57,8 @@ class Tracker:
 
     Args:
         metrics: the JSON lines file, opened for appending.
-        total_steps: where the run ends.
+        total_steps: where the run ends; None where time ends it.
+        seconds: the time in training steps that ends it.
         log_every: steps between training records.
         trackers: names that accelerate knows (`tensorboard`, `wandb`, …).
         folder: where trackers that write files put them.
@@ -64,8 +70,9 @@ class Tracker:
         self,
         metrics: Path,
         *,
-        total_steps: int,
+        total_steps: int | None,
         log_every: int,
+        seconds: float | None = None,
         trackers: Sequence[str] = (),
         folder: Path | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -73,13 +80,12 @@ class Tracker:
     ) -> None:
         self._file: IO[str] = metrics.open("a", encoding="utf-8")
         self._log_every = log_every
-        self._total_steps = total_steps
         self._began = time.perf_counter()
         self._window = _Window()
         self.whole = _Window()
         self._display: _Lines | _Bar | None = None
         if not quiet:
-            self._display = _Bar(total_steps) if sys.stderr.isatty() else _Lines(total_steps)
+            self._display = (_Bar if sys.stderr.isatty() else _Lines)(_End(total_steps, seconds))
         self._others = [_accelerate_tracker(name, folder or metrics.parent, settings or {}) for name in trackers]
 
     def __enter__(self) -> Tracker:
@@ -100,7 +106,7 @@ class Tracker:
         self.whole.add(record)
         if self._display is not None:
             self._display.step(record, self.whole)
-        if record.step in (1, self._total_steps) or record.step % self._log_every == 0:
+        if record.step == 1 or record.last or record.step % self._log_every == 0:
             values = {
                 "train/loss": self._window.loss,
                 "train/lr": record.lr,
@@ -197,22 +203,39 @@ class _Window:
         }
 
 
+@dataclass(frozen=True)
+class _End:
+    """Where a run ends: after so many steps or so many seconds in them."""
+
+    steps: int | None
+    seconds: float | None
+
+    def place(self, record: Record) -> str:
+        """How far the run has come."""
+        return f"{record.step}/{self.steps}" if self.steps is not None else f"{record.step} ({record.progress:.0%})"
+
+    def left(self, record: Record, whole: _Window) -> str:
+        """Time until it ends."""
+        if self.seconds is not None:
+            return clock((1 - record.progress) * self.seconds)
+        return clock(((self.steps or 0) - record.step) * whole.seconds / max(1, whole.steps))
+
+
 class _Lines:
     """Plain lines on stderr, for logs."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, end: _End) -> None:
+        self._end = end
         self._last = time.perf_counter()
 
     def step(self, record: Record, whole: _Window) -> None:
         now = time.perf_counter()
-        if now - self._last >= LINE_SECONDS or record.step == self._total:
+        if now - self._last >= LINE_SECONDS or record.last:
             self._last = now
             rate = whole.rates()["train/examples_per_s"]
-            left = (self._total - record.step) * whole.seconds / max(1, whole.steps)
             self.note(
-                f"step {record.step}/{self._total}  epoch {record.epoch:.2f}  loss {record.loss:.4f}  "
-                f"lr {record.lr:.2e}  {rate:.0f} examples/s  {clock(left)} left"
+                f"step {self._end.place(record)}  epoch {record.epoch:.2f}  loss {record.loss:.4f}  "
+                f"lr {record.lr:.2e}  {rate:.0f} examples/s  {self._end.left(record, whole)} left"
             )
 
     def note(self, text: str) -> None:
@@ -226,14 +249,14 @@ class _Lines:
 class _Bar:
     """A live line on a terminal."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, end: _End) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._progress = Progress(
             TextColumn("[bold]train"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[place]}"),
             TextColumn("epoch {task.fields[epoch]:.2f}"),
             TextColumn("loss [bold]{task.fields[loss]:.4f}"),
             TextColumn("{task.fields[rate]:.0f} ex/s"),
@@ -242,17 +265,21 @@ class _Bar:
             expand=True,
             refresh_per_second=4,
         )
-        self._task = self._progress.add_task("train", total=total, epoch=0.0, loss=math.nan, rate=0.0, left="?")
+        self._task = self._progress.add_task("train", total=1.0, place="", epoch=0.0, loss=math.nan, rate=0.0, left="?")
         self._smooth = math.nan
-        self._total = total
+        self._end = end
         self._progress.start()
 
     def step(self, record: Record, whole: _Window) -> None:
         self._smooth = record.loss if math.isnan(self._smooth) else 0.98 * self._smooth + 0.02 * record.loss
-        left = (self._total - record.step) * whole.seconds / max(1, whole.steps)
-        rate = whole.rates()["train/examples_per_s"]
         self._progress.update(
-            self._task, completed=record.step, epoch=record.epoch, loss=self._smooth, rate=rate, left=clock(left)
+            self._task,
+            completed=record.progress,
+            place=self._end.place(record),
+            epoch=record.epoch,
+            loss=self._smooth,
+            rate=whole.rates()["train/examples_per_s"],
+            left=self._end.left(record, whole),
         )
 
     def note(self, text: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import random
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny import tiny_model
+from tiny import WORDS, tiny_config, tiny_model, tiny_tokenizer
 
 import benchmarks
 from benchmarks.__main__ import BUSY, main
+from benchmarks.bench import Bench
 from benchmarks.cases import CASES, Case
 from benchmarks.measure import (
     Answer,
@@ -25,6 +30,8 @@ from benchmarks.measure import (
     take_turns,
     warm_up,
 )
+from benchmarks.mlm import DOCUMENTS, mlm
+from benchmarks.mlm_setup import blocks, sizes
 from benchmarks.report import markdown, table, update
 from benchmarks.summary import TARGETS, cells_of, doubt, number, summary
 
@@ -90,6 +97,21 @@ def test_the_table_says_how_far_answers_agree() -> None:
     ours = Run(1.0, 1.0, 100.0, 20.0, answers=(answer("a", 0.9), answer("b", 0.4)))
     head, _, row = table({"pipeline": [(theirs, ours)]}).splitlines()
     assert head.endswith("| equal labels | largest difference |") and row.endswith("| 50.00% | 2.0e-01 |")
+
+
+def test_the_table_shows_what_is_left_of_the_loss() -> None:
+    pairs = [(run(10.0, loss=4.0), run(20.0, loss=loss)) for loss in (3.0, 4.04, 5.0)]
+    head, _, row = table({"P0": pairs}).splitlines()
+    assert "| held-out loss |" in head and head.endswith("| loss share |")
+    assert "| 4.0000 → 4.0400 |" in row and row.endswith("| 1.010x |")
+    target = next(target for target in TARGETS if target.column == "loss share")
+    assert target.met("1.010x") and not target.met("1.011x")
+
+
+def test_the_best_flags_of_the_peer_may_be_none_at_all() -> None:
+    target = next(target for target in TARGETS if target.section == "mlm" and "best flags" in target.what)
+    rows = [["P0 fp32", "1.8x"], ["P2 bf16", "3.4x"]]
+    assert target.worst(markdown(["peer", "ratio"], rows)) == "1.8x" and not target.met("1.8x")
 
 
 def test_a_case_replaces_its_section_and_its_figures_reach_the_summary(tmp_path: Path) -> None:
@@ -204,6 +226,58 @@ def test_a_process_is_charged_for_its_cpu_time_and_its_failure_is_told() -> None
         run_process([sys.executable, "-c", "raise SystemExit(3)"], env=os.environ)
 
 
+def test_blocks_are_full_and_keep_the_order_of_the_words() -> None:
+    tokenizer, rng = tiny_tokenizer(), random.Random(0)
+    article = [rng.choice((*WORDS, "word", "u.s.", "extraordinarily", "x" * 40)) for _ in range(500)]
+    found = [block.split() for block in blocks(article, sizes(tokenizer), 30)]
+    assert len(found) > 10
+    assert {len(tokenizer(" ".join(block), add_special_tokens=False)["input_ids"]) for block in found} == {30}
+    rest = iter(article)
+    assert all(word in rest for block in found for word in block)
+    assert not list(blocks(article[:2], sizes(tokenizer), 30))
+
+
+def test_blocks_that_are_not_full_end_the_comparison(tmp_path: Path) -> None:
+    class Told(Bench):
+        def run(self, *words: str, folder: str, start: bool = False) -> tuple[Run, str]:
+            return Run(1.0, 1.0, 1.0), json.dumps({"examples_per_s": 1.0, "tokens_per_s": 127.0})
+
+    (tmp_path / DOCUMENTS).parent.mkdir()
+    (tmp_path / DOCUMENTS).touch()
+    with pytest.raises(BenchmarkError, match="blocks of 127.0 tokens instead of 128"):
+        mlm(Told(tmp_path, tmp_path, 2, 1, tmp_path), 1)
+    with pytest.raises(BenchmarkError, match="enwiki_sample needs --data FOLDER"):
+        mlm(Told(tmp_path, tmp_path / "empty", 2, 1, tmp_path), 1)
+
+
+def _masked_language_model(**changes: Any) -> Any:
+    from transformers import AutoModelForMaskedLM
+
+    return AutoModelForMaskedLM.from_config(tiny_config(**changes))
+
+
+def test_the_judge_masks_alike_every_time_and_knows_what_guessing_costs() -> None:
+    from benchmarks.mlm_loss import masked_loss
+
+    tokenizer, model = tiny_tokenizer(), _masked_language_model()
+    texts = [f"the {word} was so {word} and {word} in a story" for word in WORDS]
+    assert masked_loss(model, tokenizer, texts) == masked_loss(model, tokenizer, texts)
+    for parameter in model.cls.parameters():
+        parameter.data.zero_()
+    assert masked_loss(model, tokenizer, texts) == pytest.approx(math.log(len(tokenizer)), rel=1e-5)
+
+
+def test_the_judge_refuses_a_model_whose_head_would_be_new(tmp_path: Path) -> None:
+    from benchmarks.mlm_loss import load
+
+    model = _masked_language_model()
+    model.save_pretrained(tmp_path / "whole")
+    model.bert.save_pretrained(tmp_path / "headless")
+    assert load(str(tmp_path / "whole")).config.vocab_size == model.config.vocab_size
+    with pytest.raises(SystemExit, match="headless lacks cls"):
+        load(str(tmp_path / "headless"))
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny encoder with room for the 128 tokens of the benchmarks."""
@@ -225,6 +299,18 @@ def test_the_smallest_training_gives_a_ratio(monkeypatch: pytest.MonkeyPatch, tm
     assert cells_of(text, "P1 dynamic", "ratio")[0].endswith("x (one pair)")
     assert "toy sentences, not the real data, fewer than 5 pairs, fewer than 60 steps" in text
     assert str(small) not in text and str(tmp_path) not in text
+
+
+@pytest.mark.slow
+def test_the_smallest_pretraining_gives_a_ratio_and_a_loss(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.mlm.PEERS", {"P0 fp32": ""})
+    text = _measure("mlm", small, monkeypatch, tmp_path)
+    assert cells_of(text, "P0", "ratio")[0].endswith("x (one pair)")
+    share = number(cells_of(text, "P0", "loss share")[0])
+    assert share is not None and 0.9 < share < 1.1
+    assert "enwiki_sample (400 documents)" in text and "toy sentences, not the real data" in text
 
 
 @pytest.mark.slow

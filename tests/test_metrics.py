@@ -270,6 +270,7 @@ def test_losses_and_errors_are_better_when_smaller() -> None:
         "mae",
         "loss",
         "perplexity",
+        "stereotype_score",
     ]
     assert larger_is_better("evaluate:mine/score")
     with pytest.raises(BertctlError, match="M001"):

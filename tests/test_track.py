@@ -18,6 +18,8 @@ def record(step: int, **changes: Any) -> StepRecord:
     values: dict[str, Any] = {
         "step": step,
         "epoch": step / 4,
+        "progress": min(1.0, step / 10),
+        "last": False,
         "losses": {"loss": 1.0 / step},
         "loss": 1.0 / step,
         "lr": 1e-3,
@@ -121,12 +123,21 @@ def test_forgetting_drops_later_steps_and_a_half_written_line(tmp_path: Path) ->
 def test_off_a_terminal_a_line_says_where_the_run_stands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with tracker(tmp_path, quiet=False, total_steps=2) as open_tracker:
         open_tracker.step(record(1))
-        open_tracker.step(record(2))
+        open_tracker.step(record(2, progress=1.0, last=True))
         open_tracker.scores(2, 0.5, "validation", {"accuracy": 0.875}, best=True)
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "step 2/2" in shown.err and "16 examples/s" in shown.err
     assert "accuracy 0.8750  * best" in shown.err
+
+
+def test_a_run_that_time_ends_says_how_much_of_it_is_left(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with tracker(tmp_path, quiet=False, total_steps=None, seconds=600.0, log_every=100) as open_tracker:
+        open_tracker.step(record(1, progress=0.01))
+        open_tracker.step(record(7, progress=0.5))
+        open_tracker.step(record(9, progress=1.0, last=True))
+    assert [line["step"] for line in lines(tmp_path / "metrics.jsonl")] == [1, 9], "the last step is always recorded"
+    assert "step 9 (100%)" in (shown := capfd.readouterr().err) and "0s left" in shown
 
 
 def test_a_quiet_tracker_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

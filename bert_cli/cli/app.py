@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bert_cli import __version__
-from bert_cli.cli import demo, doctor, evaluate, predict, recipe, task, train
+from bert_cli.cli import data, demo, doctor, evaluate, predict, probe, recipe, task, tokenizer, train
 from bert_cli.errors import BertctlError, ResourceError
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.command("pretrain")(train.pretrain)
 app.command("finetune")(train.finetune)
 app.command("eval")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("probe")(probe.probe)
+app.add_typer(data.app, name="data", help="Prepare corpora for pretraining, and count what is in them.")
+app.add_typer(tokenizer.app, name="tokenizer", help="Train tokenizers, and show how they cut text.")
 app.add_typer(recipe.app, name="recipe", help="List, show, copy, check and compare recipes.")
 app.add_typer(task.app, name="task", help="List and show the tasks known by name.")
 app.command("doctor")(doctor.doctor)

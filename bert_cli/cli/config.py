@@ -90,7 +90,7 @@ def _resolved(recipe: Recipe) -> dict[str, object]:
 
 def _source(task: Task) -> str | None:
     """Where the data come from when a recipe names no place."""
-    if task.objective == "fill-mask":
+    if task.pretrains:
         return None
     if given := os.environ.get("BERTCTL_DATA"):
         return given

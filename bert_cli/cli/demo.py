@@ -55,7 +55,7 @@ def demo(
 
     _title("1. Learn the language: predict masked words")
     again = ["--overwrite"] if pretrained.exists() else []
-    _run("pretrain", "toyworld", "--data", world / "corpus.txt", "--out", pretrained, *again)
+    _run("pretrain", "demo-tiny", "--data", world / "corpus.txt", "--out", pretrained, *again)
 
     _title("2. Learn the task: is a sentence positive or negative?")
     again = ["--overwrite"] if run.exists() else []

@@ -1,13 +1,13 @@
-"""`bertctl eval`: a model's scores on a labelled split."""
+"""`bertctl eval`: a model's scores on a labelled split, on held-out text, or on minimal pairs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bert_cli.cli import scoring
+from bert_cli.cli import pairs, scoring
 from bert_cli.cli.console import note, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def evaluate(
             "--data", "-d", help="Folder, file, or hub:OWNER/NAME. Default: the run's own.", show_default=False
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Which split to score.")] = "validation",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="Which split to score. Default: validation; of minimal pairs test.", show_default=False
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +51,7 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Where the predictions go (JSON lines).", show_default=False)
     ] = None,
+    masking: pairs.Masking = None,
     threshold: scoring.Threshold = None,
     max_length: scoring.MaxLength = None,
     limit: scoring.Limit = None,
@@ -62,34 +68,44 @@ def evaluate(
     """Score a run's best model, or any model, on a labelled split.
 
     bertctl eval runs/sst2-bert-base-uncased --fail-under accuracy=0.9
+
+    Minimal pairs (--task blimp, crows_pairs) need a masked language model; of them --limit takes some of every group.
     """
-    from bert_cli.run import evaluate as work
     from bert_cli.run.gates import check_gates, read_gates
 
     gates = read_gates(fail_under or [])
     scoring.check_out(predictions, flag="--predictions", overwrite=overwrite)
     log = scoring.silent if quiet else note
+    flags = {"data.limit": limit, "dist.device": device, "train.precision": precision}
+    given: dict[str, Any] = {
+        "data": data,
+        "batch_size": batch_size,
+        "overrides": tuple(overrides or ()),
+        "gates": gates,
+        "revision": revision,
+        "allow_bin": allow_bin,
+        "offline": offline,
+        "write_to": predictions,
+        "note": log,
+    }
+    if (named := pairs.pairs_task(task, overrides or ())) is not None:
+        refused = {"--labels": labels, "--threshold": threshold, "--max-length": max_length}
+        pairs.refuse_flags(refused, what="minimal pairs")
+        scores = pairs.score(
+            target, task=named, split=split, masking=masking, flags=flags, as_json=as_json, given=given
+        )
+        check_gates(scores, gates)
+        return
+    from bert_cli.run import evaluate as work
+
+    pairs.refuse_flags({"--masking": masking}, what="anything but minimal pairs")
     found = work.evaluate(
         target,
         task=task,
-        data=data,
-        split=split,
+        split=split or "validation",
         labels=None if labels is None else tuple(name.strip() for name in labels.split(",")),
-        flags={
-            "eval.threshold": threshold,
-            "data.max_length": max_length,
-            "data.limit": limit,
-            "dist.device": device,
-            "train.precision": precision,
-        },
-        batch_size=batch_size,
-        overrides=tuple(overrides or ()),
-        gates=gates,
-        revision=revision,
-        allow_bin=allow_bin,
-        offline=offline,
-        write_to=predictions,
-        note=log,
+        flags={**flags, "eval.threshold": threshold, "data.max_length": max_length},
+        **given,
     )
     if cut := scoring.cut_texts(found.truncated, found.n, found.max_length):
         log(cut)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bert_cli.tasks.base import MINIMAL_PAIRS
+
 if TYPE_CHECKING:
     from bert_cli.tasks.base import Task
 
@@ -95,10 +97,12 @@ def recipe_of(task: Task) -> str | None:
 
 
 def example(task: Task) -> str:
-    """A command that trains the task; `DIR` and `FILE` stand for data that the hub does not have."""
-    if task.objective == "fill-mask":
-        return "bertctl pretrain --data FILE --model google-bert/bert-base-uncased"
+    """A command that trains or scores the task; `DIR` and `FILE` stand for data that the hub does not have."""
+    if task.pretrains:
+        return f"bertctl pretrain --task {task.name} --data FILE --model google-bert/bert-base-uncased"
     data = "" if task.hub is not None else " --data DIR"
+    if task.objective == MINIMAL_PAIRS:
+        return f"bertctl eval google-bert/bert-base-uncased --task {task.name}{data}"
     return f"bertctl finetune --task {task.name}{data}"
 
 
@@ -117,7 +121,7 @@ def _print_description(task: Task) -> None:
 
 
 def _facts(task: Task) -> list[tuple[str, str]]:
-    selects = {task.primary: " (selects the best model)"}
+    selects = {} if task.objective == MINIMAL_PAIRS else {task.primary: " (selects the best model)"}
     hub = "none" if task.hub is None else ":".join(filter(None, [task.hub.path, task.hub.config]))
     facts = [
         ("task", task.name),
@@ -146,7 +150,10 @@ def _columns(task: Task) -> list[tuple[str, str]]:
 def _print_labels(task: Task) -> None:
     from bert_cli.cli.console import print_table, say
 
-    if task.score_range is not None:
+    if task.objective == MINIMAL_PAIRS:
+        say("the first text is counted where a model finds it the more likely one;")
+        say("other roles are groups that are scored apart")
+    elif task.score_range is not None:
         low, high = task.score_range
         say(f"scores from {low:g} to {high:g}")
     elif task.objective == "text-regression":

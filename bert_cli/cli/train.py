@@ -17,6 +17,7 @@ from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, dist_flags, 
 from bert_cli.cli.result import show_result, show_seeds
 from bert_cli.errors import RankError, UsageError
 from bert_cli.launch import ALONE, tell_loss
+from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
 
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
@@ -44,7 +45,7 @@ Corpus = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="Text file, or folder of *.txt and *.txt.gz; blank lines between documents.",
+        help="Text, JSONL or Parquet: a file, folder or 'GLOB'; a prepared folder; hub:OWNER/NAME.",
         show_default=False,
     ),
 ]
@@ -133,11 +134,11 @@ finetune = _verb(
 )
 pretrain = _verb(
     "pretrain",
-    """Train an encoder on plain text by masked language modelling.
+    """Train an encoder on raw text, from scratch or further.
 
-    It begins from scratch, or goes on from --model.
+    It learns masked words, sentence pairs or replaced tokens (--task), and goes on from --model where one is given.
 
-    bertctl pretrain --data corpus.txt --model google-bert/bert-base-uncased
+    bertctl pretrain bert-mini-wiki --data corpus.txt
     """,
     data_flag=Corpus,
 )
@@ -153,13 +154,23 @@ def _train(verb: str, given: dict[str, Any]) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from bert_cli.run.find import find, require_task
 
-    if (require_task(loaded.recipe).objective == "fill-mask") != (verb == "pretrain"):
+    task = require_task(loaded.recipe)
+    if task.objective == MINIMAL_PAIRS:
+        raise UsageError(
+            "U006",
+            f"the task {task.name} measures a model, and nothing is trained on it",
+            key="task",
+            found=task.name,
+            allowed="a task to train on: bertctl task ls",
+            help=f"bertctl eval MODEL --task {task.name}",
+        )
+    if task.pretrains != (verb == "pretrain"):
         raise UsageError(
             "U002",
             f"the task {loaded.recipe.task} is not one of bertctl {verb}",
             key="task",
             found=loaded.recipe.task,
-            allowed="fill-mask" if verb == "pretrain" else "any task but fill-mask",
+            allowed=PRETRAINING if verb == "pretrain" else "any task that has labels",
             help=f"bertctl {'finetune' if verb == 'pretrain' else 'pretrain'} with the same words",
         )
     place, wanted = place_of(loaded, given)
@@ -285,21 +296,24 @@ def _check_task(recipe: str, own: str | None, task: str, *, verb: str) -> None:
 
 
 def _check_model(loaded: Loaded) -> None:
-    """Refuse the sizes of a new model beside the name of a trained one, which would win without a word.
+    """Refuse the shape of a new model beside the name of a trained one, which would win without a word.
 
     Raises:
         UsageError: both are given (U004).
     """
     model = loaded.recipe.model
-    if model.name is None or not model.config:
+    if model.name is None or not (model.config or model.size):
         return
-    key = f"model.config.{next(iter(model.config))}"
+    key = f"model.config.{next(iter(model.config))}" if model.config else "model.size"
+    shape = [f"model.size {model.size}"] if model.size else []
+    shape += [f"model.config with {', '.join(model.config)}"] if model.config else []
+    undo = " ".join(f"model.{name}=" for name in ("config", "size") if getattr(model, name))
     raise UsageError(
         "U004",
-        "model.name is a model to start from, model.config is one from scratch",
+        "model.name is a model to start from, model.size and model.config are one from scratch",
         where=loaded.origins[key].place or None,
         key=key,
-        found=f"{model.name}, and model.config with {', '.join(model.config)}",
+        found=f"{model.name}, and {' and '.join(shape)}",
         allowed="one of the two",
-        help="model.config= goes on from the model; leave the model out to make a new one",
+        help=f"{undo} goes on from the model; leave the model out to make a new one",
     )

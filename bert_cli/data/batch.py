@@ -7,6 +7,7 @@ before the forward pass and predictions can be put back in order. Making one cos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ class Batch:
         inputs: what the encoder takes; `input_ids`, `attention_mask` and, where the model knows them,
             `token_type_ids`. Shape: `[B, L]` int64.
         targets: `[B]` int64 class ids, `[B, C]` float32 multi-hot, `[B]` float32 scores, or `[M]` int64 token ids of
-            the masked positions; None when there is nothing to score.
+            the masked positions; None when nothing is known of them.
         rows: `[B]` int64, the examples' places in their split.
         tokens: real tokens, padding not counted.
-        positions: `[M]` int64 flat places in `[B * L]` that are scored (fill-mask), else None.
+        positions: `[M]` int64 flat places in `[B * L]` that are scored (pretraining), else None.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -40,7 +41,7 @@ class Batch:
         """Tokens with padding."""
         return self.inputs["input_ids"].numel()
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
         if device.type == "cpu":
             return self

@@ -1,19 +1,20 @@
-"""Which examples make up which step: a pure function of lengths, batch size, seed and step.
+"""Which examples make up which step: a pure function of lengths, phases, seed and step.
 
-Every epoch is a fresh permutation cut into global batches, so batches are random and the same on every machine. A batch
-is dealt to the ranks by tokens, then split for memory, and for models that compute padding into micro-batches of
-similar length; no split changes the gradient. A step costs far below a millisecond.
+An order of rows is cut into global batches, so batches are random and the same on every machine. A phase has its own
+order or batch size; one that has the order of an earlier phase goes on where that one stopped. A batch is dealt to the
+ranks by tokens, then split for memory, and for models that compute padding into micro-batches of similar length; no
+split changes the gradient. A step costs far below a millisecond.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 
-from bert_cli.env import derived_seed
+from bert_cli.data.order import Drawn, Order, Shuffled
 from bert_cli.grouping import micro_batches, shares, token_batches
 
 
@@ -23,14 +24,81 @@ class PlannedStep:
 
     Attributes:
         micro_batches: the row numbers of each forward pass; together, and over all ranks, they are the batch.
+        epochs: how often each of these rows has come before, parallel to `micro_batches`.
         idle: the batch has no row for this rank. It computes one of another rank's, which counts for nothing, so that
             no rank waits for it.
     """
 
     step: int
-    epoch: int
     micro_batches: tuple[np.ndarray, ...]
+    epochs: tuple[np.ndarray, ...]
     idle: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run with one order and one batch size.
+
+    Attributes:
+        batch_size: examples per optimizer step; the last batch of an epoch may be smaller.
+        steps: how many; None where only time ends the run.
+    """
+
+    order: Order
+    batch_size: int
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a phase goes through its order.
+
+    Attributes:
+        begin: rows of the order that earlier phases have taken.
+    """
+
+    phase: Phase
+    begin: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch that begins with a whole batch."""
+        return -(-self.phase.order.n // self.phase.batch_size)
+
+    def span(self, step: int) -> tuple[int, int, int]:
+        """Epoch, first row and end of a step of the phase (counted from 0), in the order."""
+        n, size = self.phase.order.n, self.phase.batch_size
+        epoch, start = divmod(self.begin, n)
+        rest = -(-(n - start) // size)
+        if step < rest:
+            start += step * size
+        else:
+            more, index = divmod(step - rest, self.steps_per_epoch)
+            epoch, start = epoch + 1 + more, index * size
+        return epoch, start, min(start + size, n)
+
+    def end(self, steps: int) -> int:
+        """Rows of the order that have been taken after `steps` steps of the phase, earlier phases included."""
+        if not steps:
+            return self.begin
+        epoch, _, stop = self.span(steps - 1)
+        return epoch * self.phase.order.n + stop
+
+    def tokens(self, lengths: np.ndarray, steps: int) -> int:
+        """Tokens of the first `steps` steps of the phase; `lengths` as of `Plan`."""
+        order = self.phase.order
+        return order.tokens(lengths, self.end(steps)) - order.tokens(lengths, self.begin)
+
+
+def walks(phases: Sequence[Phase]) -> list[Walk]:
+    """The phases with the places where they begin."""
+    taken: dict[Order, int] = {}
+    found = []
+    for phase in phases:
+        walk = Walk(phase, taken.get(phase.order, 0))
+        taken[phase.order] = walk.end(phase.steps or 0)
+        found.append(walk)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,51 +107,86 @@ class Plan:
 
     Attributes:
         lengths: tokens of each example. Shape: `[N]`.
-        batch_size: examples per optimizer step.
-        total_steps: where the run ends.
-        seed: decides the order of every epoch.
+        phases: one after the other; a run that time ends has one only.
+        seed: decides dropout; the orders have their own.
         micro_batch_tokens: most computed tokens in one micro-batch; one example may exceed it alone.
+        seconds: time in training steps after which the run ends, instead of after its steps. Scoring and saving do
+            not count.
         unpadded: the model computes real tokens only, so that a batch is split for memory alone.
         rank, world_size: whose share of each batch this is; it changes no batch.
     """
 
     lengths: np.ndarray
-    batch_size: int
-    total_steps: int
+    phases: tuple[Phase, ...]
     seed: int
     micro_batch_tokens: int
+    seconds: float | None = None
     unpadded: bool = False
     rank: int = 0
     world_size: int = 1
 
+    def __post_init__(self) -> None:
+        timed = self.seconds is not None
+        assert all((phase.steps is None) == timed for phase in self.phases) and (len(self.phases) == 1 or not timed)
+
+    @classmethod
+    def simple(
+        cls, lengths: np.ndarray, batch_size: int, steps: int, seed: int, micro_batch_tokens: int, **more: Any
+    ) -> Self:
+        """One phase over all rows, a fresh permutation each epoch."""
+        phase = Phase(Shuffled(len(lengths), seed), batch_size, steps)
+        return cls(lengths, (phase,), seed, micro_batch_tokens, **more)
+
     @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.lengths) / self.batch_size)
+    def total_steps(self) -> int | None:
+        """Where the run ends; None where time ends it."""
+        return None if self.seconds is not None else sum(phase.steps or 0 for phase in self.phases)
+
+    def over(self, step: int, seconds: float) -> bool:
+        """Whether the run ends after `step` steps that took `seconds`."""
+        return step >= (self.total_steps or 0) if self.seconds is None else seconds >= self.seconds
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is done after `step` steps that took `seconds`; from 0 to 1."""
+        done = step / max(1, self.total_steps or 0) if self.seconds is None else seconds / self.seconds
+        return min(1.0, done)
+
+    def passes(self, step: int) -> float:
+        """Passes over the data after `step` steps: rows seen ÷ rows there are, added over phases."""
+        done = 0.0
+        for walk, steps in self._split(step):
+            done += (walk.end(steps) - walk.begin) / walk.phase.order.n
+        return done
+
+    def _split(self, step: int) -> list[tuple[Walk, int]]:
+        """The phases up to `step`, and the steps made in each of them; the last one has no end."""
+        found, last = [], self.phases[-1]
+        for walk in walks(self.phases):
+            steps = step if walk.phase is last else min(step, walk.phase.steps or 0)
+            found.append((walk, steps))
+            step -= steps
+            if not step:
+                break
+        return found
+
+    def draw(self, step: int) -> Drawn:
+        """The examples of a step (counted from 0), in random order, and how often each has come before."""
+        walk, steps = self._split(step + 1)[-1]
+        return walk.phase.order.rows(*walk.span(steps - 1))
 
     def rows(self, step: int) -> np.ndarray:
-        """The examples of a step (counted from 0), in random order; the last batch of an epoch may be smaller."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        order = _permutation(len(self.lengths), self.seed, epoch)
-        return order[index * self.batch_size : (index + 1) * self.batch_size]
+        """The examples of a step (counted from 0). Shape: `[B]`."""
+        return self.draw(step)[0]
 
     def step(self, step: int) -> PlannedStep:
         """The micro-batches of a step (counted from 0)."""
-        rows, epoch = self.rows(step), step // self.steps_per_epoch
+        rows, epochs = self.draw(step)
         if self.world_size > 1:
             share = shares(self.lengths[rows], self.world_size)[self.rank]
             if not len(share):
-                return PlannedStep(step, epoch, (rows[[self.lengths[rows].argmin()]],), idle=True)
-            rows = rows[share]
+                shortest = [self.lengths[rows].argmin()]
+                return PlannedStep(step, (rows[shortest],), (epochs[shortest],), idle=True)
+            rows, epochs = rows[share], epochs[share]
         cut = token_batches if self.unpadded else micro_batches
         parts = cut(self.lengths[rows], self.micro_batch_tokens)
-        return PlannedStep(step, epoch, tuple(rows[part] for part in parts))
-
-
-@lru_cache(maxsize=2)
-def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng(derived_seed(seed, "order", epoch)).permutation(n)
-
-
-def total_steps(n: int, batch_size: int, *, epochs: float, steps: int | None = None) -> int:
-    """Optimizer steps of a run over `n` examples, at least one."""
-    return steps if steps is not None else max(1, round(epochs * math.ceil(n / batch_size)))
+        return PlannedStep(step, tuple(rows[part] for part in parts), tuple(epochs[part] for part in parts))

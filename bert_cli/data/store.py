@@ -7,14 +7,9 @@ so a stale one is never read either. Reading a row costs a slice; resident memor
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bert_cli.errors import UsageError
+from bert_cli.data.cache import evict, only_writer, touch
+from bert_cli.data.split import Split
 from bert_cli.files import drafted
 
 CHUNK = 4096
-MAX_GB = 20.0
 
 
 @dataclass(frozen=True)
@@ -150,36 +145,36 @@ class Store:
         facts: `labels`, `columns`, `fingerprints` and whatever else the writer noted.
     """
 
-    splits: dict[str, SplitStore]
+    splits: Mapping[str, Split]
     facts: dict[str, Any]
 
 
-def open_or_write(cache: Path, key: str, write: Callable[[Path], dict[str, Any]], *, keep: bool = True) -> Store:
+def open_or_write(home: Path, key: str, write: Callable[[Path], dict[str, Any]], *, keep: bool = True) -> Store:
     """The store named `key`, written first where the cache lacks it.
 
     Args:
-        cache: folder that holds all stores.
+        home: folder of all caches.
         key: digest of everything that shapes the store.
         write: fills an empty folder with `SPLIT.arrow` files and returns the store's facts.
         keep: publish a new store; without it the files are gone when the result is.
     """
+    cache = home / "tokens"
     folder = cache / key
     with contextlib.suppress(FileNotFoundError):
-        # Written, and not evicted by another process meanwhile. A cache that may only be read needs no time of use.
+        # Written, and not evicted by another process meanwhile.
         found = _open(folder)
-        with contextlib.suppress(OSError):
-            os.utime(folder / "store.json")
+        touch(folder / "store.json")
         return found
     if not keep:
         with tempfile.TemporaryDirectory() as name:
             # The maps stay readable after their files are unlinked.
             return _open(_written(Path(name) / key, write))
     cache.mkdir(parents=True, exist_ok=True)
-    with _only_writer(cache / f".lock-{key}"):
+    with only_writer(cache / f".lock-{key}"):
         if not (folder / "store.json").exists():
             with drafted(folder) as draft:
                 _written(draft, write)
-    _evict(cache, keep=folder)
+    evict(home, keep={folder})
     return _open(folder)
 
 
@@ -190,83 +185,6 @@ def _written(folder: Path, write: Callable[[Path], dict[str, Any]]) -> Path:
     return folder
 
 
-@contextmanager
-def _only_writer(lock: Path) -> Iterator[None]:
-    """Wait until no other process writes the same store: several seeds or ranks then tokenise once.
-
-    A file system without locks (`OSError`) lets both write; a store is published whole all the same.
-    """
-    while True:
-        with lock.open("w") as held:
-            with contextlib.suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX)
-            # The writer before may have deleted the file that this one waited for.
-            if _same_file(held.fileno(), lock):
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                return
-
-
-def _same_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _open(folder: Path) -> Store:
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     return Store({path.stem: SplitStore(path) for path in sorted(folder.glob("*.arrow"))}, facts)
-
-
-def _evict(cache: Path, *, keep: Path) -> None:
-    """Delete the longest unused stores until all fit `BERTCTL_CACHE_GB` (default 20), and drafts of a day ago."""
-    for draft in cache.glob(".tmp-*"):
-        if time.time() - _used(draft) > 86_400:
-            shutil.rmtree(draft, ignore_errors=True)
-    room = _room()
-    stores = {marker.parent: _used(marker) for marker in cache.glob("*/store.json")}
-    sizes = {folder: sum(_size(file) for file in folder.glob("*")) for folder in stores}
-    total = sum(sizes.values())
-    for folder in sorted(stores, key=lambda folder: stores[folder]):
-        if total <= room:
-            return
-        if folder != keep:
-            doomed = cache / f".tmp-evicted-{folder.name}-{os.getpid()}"
-            # Renamed first, so that no reader finds half a store; another process may have been faster.
-            with contextlib.suppress(OSError):
-                folder.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
-            total -= sizes[folder]
-
-
-def _room() -> float:
-    given = os.environ.get("BERTCTL_CACHE_GB", str(MAX_GB))
-    try:
-        return float(given) * 1e9
-    except ValueError as error:
-        raise UsageError(
-            "U070",
-            "the size of the cache is not a number",
-            key="BERTCTL_CACHE_GB",
-            found=given,
-            allowed="gigabytes, as 20",
-            help="unset BERTCTL_CACHE_GB",
-        ) from error
-
-
-def _used(path: Path) -> float:
-    """When a file was last written; now, for one that another process has just deleted."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0

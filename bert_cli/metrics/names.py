@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bert_cli.errors import BertctlError, UsageError, closest, raise_all
+from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
 
 SINGLE = "text-classification"
 MULTI = "multi-label-classification"
 REGRESSION = "text-regression"
-MASKED = "fill-mask"
 
 EXTERNAL_PREFIX = "evaluate:"
 
@@ -32,7 +32,8 @@ _BOTH = (SINGLE, MULTI)
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
-        objectives=(SINGLE, MULTI, MASKED), summary="Share of correct answers; multi-label: all labels correct."
+        objectives=(SINGLE, MULTI, *PRETRAINING, MINIMAL_PAIRS),
+        summary="Share of correct answers; multi-label: all labels correct.",
     ),
     "f1": Metric(objectives=(SINGLE,), summary="F1 of class id 1; two classes only."),
     "f1_macro": Metric(objectives=_BOTH, summary="Mean F1 of the classes."),
@@ -58,13 +59,25 @@ METRICS: dict[str, Metric] = {
     "mse": Metric(objectives=(REGRESSION,), summary="Mean squared error.", larger_is_better=False),
     "mae": Metric(objectives=(REGRESSION,), summary="Mean absolute error.", larger_is_better=False),
     "loss": Metric(
-        objectives=(SINGLE, MULTI, REGRESSION, MASKED), summary="Mean loss of the split, nats.", larger_is_better=False
+        objectives=(SINGLE, MULTI, REGRESSION, *PRETRAINING),
+        summary="Mean loss of the split, nats.",
+        larger_is_better=False,
     ),
-    "perplexity": Metric(objectives=(MASKED,), summary="exp(loss) of the masked tokens.", larger_is_better=False),
+    "perplexity": Metric(objectives=PRETRAINING, summary="exp(loss) of the masked tokens.", larger_is_better=False),
+    "nsp_accuracy": Metric(objectives=("fill-mask-nsp",), summary="Share of pairs rightly told to follow or not."),
+    "sop_accuracy": Metric(objectives=("fill-mask-sop",), summary="Share of pairs whose order was found."),
+    "rtd_accuracy": Metric(
+        objectives=("replaced-token-detection",), summary="Share of tokens rightly told to be replaced or not."
+    ),
+    "stereotype_score": Metric(
+        objectives=(MINIMAL_PAIRS,),
+        summary="Share of pairs whose more stereotyping sentence is the more likely one; 0.5 is ideal.",
+        larger_is_better=False,
+    ),
 }
 """Name -> metric. `compute` knows all but those of `FORWARD`."""
 
-FORWARD = frozenset({"loss", "perplexity"})
+FORWARD = frozenset({"loss", "perplexity", "nsp_accuracy", "sop_accuracy", "rtd_accuracy", "stereotype_score"})
 """What an objective takes from its forward passes and no metric can compute from predictions."""
 
 _OTHER_NAMES = {

@@ -13,8 +13,9 @@ import numpy as np
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
-from bert_cli.metrics.names import FORWARD, MASKED, MULTI, check_metrics, is_external, metrics_for
+from bert_cli.metrics.names import FORWARD, MULTI, check_metrics, is_external, metrics_for
 from bert_cli.metrics.scores import Array, Predictions, checked_references, compute
+from bert_cli.tasks.base import PRETRAINING
 
 
 def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
@@ -22,8 +23,8 @@ def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
 
     Of a metric of the evaluate library only the beginning is known, `evaluate:NAME/`: it names its scores itself.
     """
-    if objective == MASKED:
-        return metrics_for(MASKED)
+    if objective in PRETRAINING:
+        return metrics_for(objective)
     asked = [name for name in dict.fromkeys(names) if name not in FORWARD]
     return (
         "loss",

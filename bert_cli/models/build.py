@@ -1,14 +1,16 @@
 """From a located folder to a model and tokenizer that fit the task.
 
 Guarantees that every weight below the head comes from the checkpoint, that a head is reused only when its labels are
-the task's, and that new weights depend on the seed alone. Loading costs one read of the weights.
+the task's, and that new weights depend on the seed alone. A model from scratch knows the tokenizer's special tokens.
+Loading costs one read of the weights.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,15 @@ import torch
 
 from bert_cli.env import derived_seed, seed_everything
 from bert_cli.errors import ModelError, UsageError, listing
+from bert_cli.models.checkpoint import check_loaded, draw_head, new_heads
+from bert_cli.models.configuration import new_config, set_dropout
 from bert_cli.models.locate import Located
 
-_DROPOUTS = (
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "dropout",
-    "attention_dropout",
-    "embedding_dropout",
-    "mlp_dropout",
-    "classifier_dropout",
-    "classifier_dropout_prob",
-    "qa_dropout",
-    "seq_classif_dropout",
-    "pooler_dropout",
-)
+PAIR_CLASS = "AutoModelForPreTraining"
+PAIR_FAMILIES = ("albert", "bert", "ernie", "megatron-bert", "mobilebert")
+"""Model types whose pretraining class has a head for pairs of texts beside that for masked words."""
+
+Note = Callable[[str], None]
 
 
 def _first_line(error: Exception) -> str:
@@ -105,14 +101,8 @@ def load_config(folder: Path, *, dropout: float | None = None) -> Any:
             where=str(folder / "config.json"),
             help="bertctl doctor shows the installed version of transformers",
         ) from error
-    _set_dropout(config, dropout)
+    set_dropout(config, dropout)
     return config
-
-
-def _set_dropout(config: Any, dropout: float | None) -> None:
-    for name in _DROPOUTS:
-        if dropout is not None and hasattr(config, name):
-            setattr(config, name, dropout)
 
 
 def load_model(
@@ -126,22 +116,27 @@ def load_model(
     dropout: float | None = None,
     attention: str = "auto",
     seed: int = 0,
+    note: Note = lambda _: None,
 ) -> torch.nn.Module:
     """The encoder with the head that the task needs, in fp32.
 
     Args:
-        auto_class: name of a `transformers` auto class.
+        auto_class: name of a `transformers` class, of one family or of all.
         labels: class names in the order of the outputs; one name for regression; None keeps the configuration's.
         reset_head: draw a fresh head even where the checkpoint has one.
         need_head: refuse a checkpoint without one, since random weights score nothing.
         seed: decides the values of new weights.
+        note: is told which heads the checkpoint does not have.
 
     Raises:
-        ModelError: weights below the head are missing (L023) or of another shape (L024).
+        ModelError: weights below the head are missing (L023) or of another shape (L024), or there is no such head for
+            this family (L033).
     """
     import transformers
 
     config = copy.deepcopy(load_config(located.folder, dropout=dropout))
+    if auto_class == PAIR_CLASS:
+        check_pair_head(config.model_type, where=str(located.folder))
     if labels is not None:
         config.id2label = dict(enumerate(labels))
         config.label2id = {name: i for i, name in enumerate(labels)}
@@ -166,9 +161,11 @@ def load_model(
             where=str(located.folder),
             help="copy the model again; bertctl doctor shows the versions at work",
         ) from error
-    _check_loaded(model, info, located, reset_head=reset_head, need_head=need_head)
+    check_loaded(model, info, located.folder, reset_head=reset_head, need_head=need_head)
+    if new := new_heads(model, info):
+        note(f"new in this model, drawn from the seed: {listing(new)}")
     if reset_head:
-        _draw_head(model)
+        draw_head(model)
     _leave_file(model)
     return model  # type: ignore[no-any-return]
 
@@ -187,111 +184,71 @@ def _attention(name: str) -> dict[str, str]:
     return {} if name in ("auto", "unpadded") else {"attn_implementation": name}
 
 
-def _is_head(model: Any, name: str) -> bool:
-    return not name.startswith(f"{model.base_model_prefix}.") or "pooler" in name
-
-
-def _check_loaded(model: Any, info: dict[str, Any], located: Located, *, reset_head: bool, need_head: bool) -> None:
-    absent = sorted(name for name in info["missing_keys"] if _is_head(model, name))
-    if absent and need_head:
-        raise ModelError(
-            "L027",
-            "the head of this model is not in its checkpoint",
-            where=str(located.folder),
-            found=f"missing {listing(absent, 4)}",
-            allowed="a model whose head has been trained",
-            help="train it first: bertctl finetune, or bertctl pretrain",
-        )
-    missing = sorted(name for name in info["missing_keys"] if not _is_head(model, name))
-    if missing:
-        raise ModelError(
-            "L023",
-            f"{len(missing)} weights of the encoder are not in this checkpoint",
-            where=str(located.folder),
-            found=f"missing {listing(missing, 4)}",
-            allowed="a checkpoint that holds the whole encoder",
-            help="copy the model again, or check that config.json belongs to these weights",
-        )
-    mismatched = [entry[0] if isinstance(entry, (tuple, list)) else str(entry) for entry in info["mismatched_keys"]]
-    wrong = [name for name in mismatched if not (reset_head and _is_head(model, name))]
-    if wrong:
-        raise ModelError(
-            "L024",
-            "weights of this checkpoint have another shape than its configuration says",
-            where=str(located.folder),
-            found=listing(wrong, 4),
-            help="model.reset_head=true starts a fresh head"
-            if all(_is_head(model, name) for name in wrong)
-            else "copy the model again",
-        )
-
-
-def _draw_head(model: Any) -> None:
-    for name, module in model.named_modules():
-        if name and _is_head(model, f"{name}.") and "pooler" not in name and not list(module.children()):
-            # transformers marks what it read from a checkpoint, and leaves marked tensors as they are.
-            for parameter in module.parameters():
-                parameter._is_hf_initialized = False  # type: ignore[attr-defined, unused-ignore]
-            model._init_weights(module)
-
-
 def new_model(
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     *,
     auto_class: str,
-    vocab_size: int,
-    pad_token_id: int,
+    tokenizer: Any,
     seed: int,
     dropout: float | None = None,
     attention: str = "auto",
 ) -> torch.nn.Module:
-    """A model with random weights.
+    """A model with random weights, for this tokenizer.
 
     Args:
-        settings: `model_type` and any keys of that type's configuration.
+        settings: `model_type` and any keys of that type's configuration; what the tokenizer says may be overruled.
+        auto_class: name of a `transformers` class, of one family or of all.
 
     Raises:
         UsageError: unknown model_type (L028) or key (L029).
+        ModelError: there is no such head for this type (L033).
     """
     quiet()
     import transformers
-    from transformers import CONFIG_MAPPING, AutoConfig
 
-    settings = {"vocab_size": vocab_size, "pad_token_id": pad_token_id, **settings}
-    kind = str(settings.pop("model_type", "bert"))
-    if kind not in CONFIG_MAPPING:
-        raise UsageError(
-            "L028",
-            f"transformers has no model type '{kind}'",
-            key="model.config.model_type",
-            found=kind,
-            allowed=sorted(CONFIG_MAPPING),
-            help="model.config.model_type=bert",
-        )
-    known = AutoConfig.for_model(kind).to_dict()
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise UsageError(
-            "L029",
-            f"the configuration of {kind} has no key '{unknown[0]}'",
-            key=f"model.config.{unknown[0]}",
-            found=unknown[0],
-            allowed=sorted(known),
-            help="see the model's configuration page in the transformers documentation",
-        )
+    config = new_config(settings, tokenizer=tokenizer, dropout=dropout)
+    if auto_class == PAIR_CLASS:
+        check_pair_head(config.model_type)
+    head = getattr(transformers, auto_class)
+    make = head.from_config if auto_class.startswith("Auto") else head._from_config
     seed_everything(derived_seed(seed, "weights") % 2**32)
-    config = AutoConfig.for_model(kind, **settings)
-    _set_dropout(config, dropout)
-    return getattr(transformers, auto_class).from_config(config, **_attention(attention)).float()  # type: ignore[no-any-return]
+    return make(config, **_attention(attention)).float()  # type: ignore[no-any-return]
+
+
+def check_pair_head(kind: str, *, where: str | None = None) -> None:
+    """Refuse a model type that has no head for pairs of texts.
+
+    Raises:
+        ModelError: it has none (L033).
+    """
+    if kind not in PAIR_FAMILIES:
+        raise ModelError(
+            "L033",
+            f"a model of type {kind} has no head for pairs of texts",
+            where=where,
+            key="task",
+            found=kind,
+            allowed=PAIR_FAMILIES,
+            help="leave the pairs out: --task fill-mask",
+        )
 
 
 def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
     """Refuse a tokenizer with more tokens than the model has embeddings, and lengths beyond its positions.
 
     Raises:
-        ModelError: too many tokens (L026).
+        ModelError: too many tokens (L026), or the model cannot tell padding from text (L034).
         UsageError: too long (R032).
     """
+    if "attention_mask" not in inspect.signature(model.base_model.forward).parameters:
+        raise ModelError(
+            "L034",
+            "this model cannot tell padding from text, so its answers would depend on the batch",
+            key="model.name",
+            found=model.config.model_type,
+            allowed="an encoder that takes an attention mask",
+            help="use another encoder, as google-bert/bert-base-uncased",
+        )
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise ModelError(

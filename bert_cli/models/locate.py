@@ -73,7 +73,7 @@ def locate(
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        if (path / "recipe.yaml").is_file():
+        if of_a_run := (path / "recipe.yaml").is_file():
             seeds = sorted(seed for seed in path.glob("seed-*") if (seed / "best").is_dir())
             if seeds:
                 raise ModelError(
@@ -85,15 +85,18 @@ def locate(
                     allowed=[str(seed) for seed in seeds],
                     help=f"name one of them: {seeds[0]}",
                 )
-            if not (path / "best" / "config.json").is_file():
-                raise ModelError(
-                    "L001",
-                    "this run has not published a model yet",
-                    where=str(path),
-                    found="no best/ folder",
-                    help="let it finish: the same command with --resume auto",
-                )
             path = path / "best"
+        if (path / "discriminator" / "config.json").is_file() and not (path / "config.json").exists():
+            # Of ELECTRA's two models the discriminator is the encoder that is used further.
+            path = path / "discriminator"
+        if of_a_run and not (path / "config.json").is_file():
+            raise ModelError(
+                "L001",
+                "this run has not published a model yet",
+                where=str(path.parent),
+                found="no best/ folder",
+                help="let it finish: the same command with --resume auto",
+            )
         located = Located(path, name)
     elif path.exists():
         raise ModelError(

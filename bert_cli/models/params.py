@@ -39,9 +39,14 @@ def level(model: torch.nn.Module, name: str) -> int:
     match = _LAYER.search(name)
     if match:
         return int(match.group(1)) + 1
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    below = name.startswith(prefix) and "embed" in name.removeprefix(prefix)
+    below = any(name.startswith(prefix) and "embed" in name.removeprefix(prefix) for prefix in _prefixes(model))
     return 0 if below else depth(model) + 1
+
+
+def _prefixes(model: torch.nn.Module) -> tuple[str, ...]:
+    """How the names of the encoder's weights begin; a model of two encoders has two such beginnings."""
+    names = getattr(model, "base_model_prefixes", (getattr(model, "base_model_prefix", ""),))
+    return tuple(f"{name}." for name in names)
 
 
 def freeze(model: torch.nn.Module, lower: int | str) -> int:
@@ -65,7 +70,7 @@ def freeze(model: torch.nn.Module, lower: int | str) -> int:
     limit = depth(model) if lower == "encoder" else int(lower)
     frozen = 0
     for name, parameter in model.named_parameters():
-        head = "pooler" in name or not name.startswith(f"{getattr(model, 'base_model_prefix', '')}.")
+        head = "pooler" in name or not name.startswith(_prefixes(model))
         if lower == "encoder" and not head or level(model, name) <= limit and not head:
             parameter.requires_grad_(False)
             frozen += parameter.numel()

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from bert_cli.data.batch import Batch
-from bert_cli.data.store import SplitStore
 
 
 class Objective(Protocol):
@@ -29,8 +28,15 @@ class Objective(Protocol):
     auto_class: str
     weights: Mapping[str, float]
 
-    def collate(self, store: SplitStore, rows: np.ndarray, *, epoch: int) -> Batch:
-        """The examples `rows` as one padded batch; any masking is a pure function of (seed, epoch, row)."""
+    def collate(self, store: Any, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
+        """The examples `rows` as one padded batch; any masking is a pure function of (seed, epoch, row, progress).
+
+        Args:
+            store: the split, of the kind that this objective reads.
+            rows: places in the split. Shape: `[B]`.
+            epochs: how often each of them has come before; -1 when scoring. Shape: `[B]` int64.
+            progress: share of the run that is done, from 0 to below 1; 1 when scoring.
+        """
         ...
 
     def counts(self, batch: Batch) -> dict[str, float]:
@@ -46,7 +52,10 @@ class Objective(Protocol):
         ...
 
     def scores(self, outputs: Any, batch: Batch) -> np.ndarray:
-        """Predictions of each example as numbers: probabilities `[B, C]` or values `[B]`, float32."""
+        """Predictions of each example as numbers, float32: probabilities `[B, C]` or values `[B]`.
+
+        An objective whose examples get no prediction of their own gives `[B, 0]`.
+        """
         ...
 
     def measure(

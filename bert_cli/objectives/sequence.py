@@ -56,8 +56,8 @@ class SequenceObjective:
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
 
-    def collate(self, store: SplitStore, rows: np.ndarray, *, epoch: int = 0) -> Batch:
-        """The examples as one batch, padded to its longest. Shape: `[B, L]`."""
+    def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
+        """The examples as one batch, padded to its longest, the same at every time. Shape: `[B, L]`."""
         sequences = [store.input_ids(int(row)) for row in rows]
         types = [store.type_ids(int(row)) for row in rows] if self.takes_type_ids else None
         return self.batch(

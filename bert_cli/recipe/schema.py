@@ -9,8 +9,18 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from bert_cli.recipe.amount import Amount, AmountText
 from bert_cli.recipe.scalars import flow
 
 AUTO_SHARE = 0.1
@@ -35,6 +45,20 @@ def _no_bare_word(value: object) -> object:
     return value
 
 
+def _whole_keys(value: object) -> object:
+    """Keys of a mapping as whole numbers, which a command line can only spell as text."""
+    if isinstance(value, dict):
+        return {int(key) if isinstance(key, str) and key.isdecimal() else key: part for key, part in value.items()}
+    return value
+
+
+def _whole(shares: dict[int, float]) -> dict[int, float]:
+    """Refuse shares that do not add up to the whole run."""
+    if shares and (min(shares) < 1 or abs(sum(shares.values()) - 1) > 1e-6):
+        raise ValueError("shares of all steps that add up to 1, as {128: 0.9, 512: 0.1}")
+    return shares
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_no_bare_word)]
 Validation = Annotated[
     str,
@@ -43,7 +67,9 @@ Validation = Annotated[
 ]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Phases = Annotated[dict[int, Positive], BeforeValidator(_whole_keys), AfterValidator(_whole)]
 
 
 class Section(BaseModel):
@@ -71,15 +97,24 @@ class ModelSection(Section):
     freeze: Annotated[int, Field(ge=0)] | Literal["encoder"] = Field(
         0, description="Freeze the embeddings and this many lower layers, or the whole 'encoder' below the head."
     )
+    size: str | None = Field(
+        None, description="Shape of a model from scratch by name: bert-mini, roberta-base, modernbert-base …"
+    )
     config: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
-        description="Configuration of a model from scratch: model_type, hidden_size, num_hidden_layers …",
+        description="Configuration of a model from scratch, over its size: model_type, hidden_size, vocab_size …",
+    )
+    generator: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.25, description="ELECTRA from scratch: width of the generator as a share of the discriminator's."
     )
 
 
 class TokenizerSection(Section):
     """A tokenizer trained on the corpus before pretraining; used when model.tokenizer and model.name are absent."""
 
+    kind: Literal["wordpiece", "bpe", "unigram"] = Field(
+        "wordpiece", description="wordpiece as BERT's, byte-level bpe as RoBERTa's, or unigram as ALBERT's and XLM-R's."
+    )
     vocab_size: Annotated[int, Field(ge=64)] = Field(30_522, description="Number of tokens, the special ones included.")
     lowercase: bool = Field(True, description="Fold case and strip accents.")
 
@@ -89,6 +124,24 @@ class DataSection(Section):
 
     source: str | None = Field(
         None, description="Folder or file, or hub:OWNER/NAME[:CONFIG]; default: the task's own on the hub."
+    )
+    mix: dict[str, Positive] = Field(
+        default_factory=dict,
+        description="Pretraining: several corpora instead of one source, each with its weight in the stream.",
+    )
+    documents: Literal["auto", "files"] = Field(
+        "auto", description="Plain text: auto (blank lines stand between documents), or files (each is one document)."
+    )
+    sentences: Literal["split", "lines"] = Field(
+        "split", description="Pretraining: split lines into sentences, or take each line as one."
+    )
+    words: Literal["tokenizer", "jieba"] = Field(
+        "tokenizer", description="What a whole word is: as the tokenizer splits, or jieba's words for Chinese."
+    )
+    cross_documents: bool = Field(False, description="Pack blocks across the ends of documents.")
+    lengths: Phases = Field(
+        default_factory=dict,
+        description="Pretraining at growing lengths: tokens -> share of all steps, as {128: 0.9, 512: 0.1}.",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -112,6 +165,14 @@ class DataSection(Section):
     )
     encoding: str = Field("utf-8", description="Text encoding of the files.")
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Use only the first N examples of each split.")
+
+    @model_validator(mode="after")
+    def _one_corpus_or_several(self) -> DataSection:
+        if self.source is not None and self.mix:
+            raise ValueError("data.source is one corpus, data.mix are several: give one of the two")
+        if self.lengths and max(self.lengths) != self.max_length:
+            raise ValueError(f"data.max_length must be the longest of data.lengths: {max(self.lengths)}")
+        return self
 
     @field_validator("labels")
     @classmethod
@@ -160,11 +221,16 @@ class TrainSection(Section):
     epochs: Annotated[float, Field(gt=0)] = Field(
         3.0, description="Passes over the training split; fractions are allowed."
     )
-    steps: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Optimizer steps; where given, epochs do not count."
+    budget: AmountText | None = Field(
+        None,
+        description="How long to train instead of epochs: '500 steps', '2B tokens', or time in steps as '10m'.",
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(
         32, description="Examples per optimizer step, over all devices together."
+    )
+    batch_sizes: Phases = Field(
+        default_factory=dict,
+        description="Pretraining with growing batches: examples -> share of all steps, as {64: 0.1, 256: 0.9}.",
     )
     micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
@@ -201,7 +267,11 @@ class TrainSection(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic; auto: bf16 where a probe shows it is faster."
     )
-    mask_rate: Annotated[float, Field(gt=0, lt=1)] = Field(0.15, description="Share of tokens masked in pretraining.")
+
+    @property
+    def amount(self) -> Amount:
+        """How long to train, whichever key says it."""
+        return Amount.parse(self.epochs if self.budget is None else self.budget)
 
     @field_validator("warmup")
     @classmethod
@@ -211,10 +281,33 @@ class TrainSection(Section):
         return value
 
 
+class MaskSection(Section):
+    """What pretraining hides of a text."""
+
+    rate: Share = Field(0.15, description="Share of the tokens that are to be predicted.")
+    final_rate: Share | None = Field(
+        None, description="Share at the end of the run, reached linearly; default: it stays."
+    )
+    unit: Literal["token", "word", "span"] = Field(
+        "token", description="Hide single tokens, whole words, or spans of words (1 to 10, 3.8 on average)."
+    )
+    masked: Fraction = Field(0.8, description="Share of the chosen tokens that become the mask token.")
+    random: Fraction = Field(0.1, description="Share of the chosen tokens that become a random one; the rest stays.")
+    rtd_weight: Positive = Field(
+        50.0, description="ELECTRA: weight of the discriminator's loss beside the generator's."
+    )
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> MaskSection:
+        if self.masked + self.random > 1 + 1e-9:
+            raise ValueError("mask.masked and mask.random are shares of the chosen tokens: together at most 1")
+        return self
+
+
 class EvalSection(Section):
     """When the model is scored and what counts as best."""
 
-    every: Annotated[float, Field(gt=0)] = Field(1.0, description="Score every so many epochs; fractions are allowed.")
+    every: AmountText = Field(1.0, description="Score every so many epochs (fractions too), '500 steps' or '30m'.")
     metric: str | None = Field(None, description="Metric that selects the best model; default: the task's primary one.")
     metrics: Words = Field(
         (), description="Metrics beside the task's own; 'evaluate:NAME@COMMIT' or 'evaluate:FOLDER' too."
@@ -227,14 +320,17 @@ class EvalSection(Section):
         "auto", description="Multi-label: probability from which a label counts; auto: tuned on validation."
     )
     batch_tokens: Annotated[int, Field(ge=1)] = Field(8_192, description="Most tokens in one forward pass of scoring.")
+    mask_rate: Share = Field(
+        0.15, description="Share of tokens masked when an encoder is scored, the same for all recipes."
+    )
 
 
 class RunSection(Section):
     """What is kept, and where."""
 
     out: str | None = Field(None, description="Run folder; default: runs/TASK-MODEL.")
-    save_every: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Checkpoint every so many epochs; fractions are allowed."
+    save_every: AmountText = Field(
+        1.0, description="Checkpoint every so many epochs (fractions too), '500 steps' or '10m'."
     )
     keep: Annotated[int, Field(ge=1)] = Field(1, description="Newest checkpoints kept beside the best.")
     resume: str = Field(
@@ -269,6 +365,7 @@ class Recipe(Section):
     tokenizer: TokenizerSection = Field(default_factory=TokenizerSection, description="A tokenizer of one's own.")
     data: DataSection = Field(default_factory=DataSection, description="The examples.")
     train: TrainSection = Field(default_factory=TrainSection, description="The optimisation.")
+    mask: MaskSection = Field(default_factory=MaskSection, description="What pretraining hides.")
     eval: EvalSection = Field(default_factory=EvalSection, description="The scoring.")
     run: RunSection = Field(default_factory=RunSection, description="The run folder.")
     dist: DistSection = Field(default_factory=DistSection, description="The devices.")

@@ -191,6 +191,9 @@ class _Reader:
             return None
         if isinstance(value, str) and value:
             return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            # Lengths and batch sizes are keys too; every key is kept as the text that was written.
+            return str(event.value)
         found = event.value if isinstance(event, ScalarEvent) else "a list or a mapping"
         self.refuse("R009", "keys are text", event, key=path or None, found=found or "nothing", help="quote the key")
         return None

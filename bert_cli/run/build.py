@@ -6,26 +6,42 @@ The same function serves a training run, a dry run and scoring, so all three see
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bert_cli.data.plan import Plan, total_steps
-from bert_cli.data.store import SplitStore
+from bert_cli.data.blocks import BlockStore
+from bert_cli.data.budget import Stage, merged, phases
+from bert_cli.data.order import Mixed, Shuffled
+from bert_cli.data.plan import Plan
+from bert_cli.data.split import Split
 from bert_cli.errors import UsageError
 from bert_cli.models.attention import choose_attention, is_unpadded
 from bert_cli.models.build import check_fits, load_model, new_model
 from bert_cli.models.cheap import make_cheap
+from bert_cli.models.electra import load_electra, new_electra, parts
 from bert_cli.models.params import ParamGroup, freeze, groups
+from bert_cli.models.sizes import size_config
 from bert_cli.objectives.base import Objective
+from bert_cli.objectives.electra import ReplacedTokenDetection
+from bert_cli.objectives.frame import Frame
 from bert_cli.objectives.mlm import MaskedLanguageModelling
+from bert_cli.objectives.pairs import SentencePairs
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
+from bert_cli.recipe.schema import MaskSection, Recipe
 from bert_cli.run.prepare import Note, Prepared
 from bert_cli.runtime import choose_device
 from bert_cli.train.memory import fitting_tokens
 from bert_cli.train.optim import adamw, names
-from bert_cli.train.schedule import Schedule
+from bert_cli.train.schedule import VIRTUAL_STEPS, Schedule
+
+_PRETRAINING_CLASSES = {
+    "fill-mask": "AutoModelForMaskedLM",
+    "fill-mask-nsp": "AutoModelForPreTraining",
+    "fill-mask-sop": "AutoModelForPreTraining",
+    "replaced-token-detection": "AutoModelForPreTraining",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,11 @@ class Built:
         return names(self.groups)
 
 
+def auto_class_of(objective: str) -> str:
+    """The class of `transformers` whose head serves an objective."""
+    return _PRETRAINING_CLASSES.get(objective, SequenceObjective.auto_class)
+
+
 def takes_type_ids(model: Any, tokenizer: Any) -> bool:
     """Whether tokenizer and model agree on segment ids (RoBERTa-like models have one segment only)."""
     return (
@@ -67,51 +88,67 @@ def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambd
         trained: the checkpoint must hold a head already; it is neither drawn nor redrawn.
     """
     recipe, task = prepared.recipe, prepared.task
-    if prepared.located is None:
+    if task.objective == ReplacedTokenDetection.name:
+        model = _electra(prepared, trained=trained, note=note)
+    elif prepared.located is None:
         model = new_model(
-            dict(recipe.model.config),
-            auto_class=MaskedLanguageModelling.auto_class,
-            vocab_size=len(prepared.tokenizer),
-            pad_token_id=prepared.tokenizer.pad_token_id,
+            shape_of(recipe),
+            auto_class=auto_class_of(task.objective),
+            tokenizer=prepared.tokenizer,
             seed=recipe.train.seed,
             dropout=recipe.model.dropout,
             attention=recipe.model.attention,
         )
     else:
         problem = PROBLEM_TYPES.get(task.objective)
-        names = prepared.labels if problem != "regression" else ("score",)
         model = load_model(
             prepared.located,
-            auto_class=SequenceObjective.auto_class if problem else MaskedLanguageModelling.auto_class,
-            labels=names,
+            auto_class=auto_class_of(task.objective),
+            labels=prepared.labels if problem != "regression" else ("score",),
             problem_type=problem,
             reset_head=recipe.model.reset_head and not trained,
             need_head=trained,
             dropout=recipe.model.dropout,
             attention=recipe.model.attention,
             seed=recipe.train.seed,
+            note=note,
         )
-    check_fits(model, prepared.tokenizer, max_length=recipe.data.max_length)
-    reason = choose_attention(model, recipe.model.attention, device=choose_device(recipe.dist.device))
-    if reason is not None:
-        note(f"padded batches, sorted by length: {reason}")
+    for part in parts(model):
+        check_fits(part, prepared.tokenizer, max_length=recipe.data.max_length)
+        reason = choose_attention(part, recipe.model.attention, device=choose_device(recipe.dist.device))
+        if reason is not None:
+            note(f"padded batches, sorted by length: {reason}")
     return model
 
 
+def _electra(prepared: Prepared, *, trained: bool, note: Note) -> Any:
+    """Generator and discriminator, new or from where `located` says the discriminator lies."""
+    recipe, located = prepared.recipe, prepared.located
+    given: dict[str, Any] = {
+        "generator": recipe.model.generator,
+        "dropout": recipe.model.dropout,
+        "attention": recipe.model.attention,
+        "seed": recipe.train.seed,
+    }
+    if located is None:
+        return new_electra(shape_of(recipe), tokenizer=prepared.tokenizer, **given)
+    both = located.folder.parent
+    folder = both if (both / "generator").is_dir() and (both / "discriminator") == located.folder else located.folder
+    return load_electra(folder, trained=trained, note=note, **given)
+
+
+def shape_of(recipe: Recipe) -> dict[str, Any]:
+    """The configuration of a model from scratch: the named size, and the recipe's own keys over it."""
+    size = {} if recipe.model.size is None else size_config(recipe.model.size)
+    return {**size, **recipe.model.config}
+
+
 def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -> Objective:
-    """The task's objective; class weights and label smoothing belong to training alone."""
+    """The task's objective; class weights and label smoothing belong to training alone, as do the recipe's masks."""
     recipe, task, tokenizer = prepared.recipe, prepared.task, prepared.tokenizer
-    types = takes_type_ids(model, tokenizer)
-    if task.objective == MaskedLanguageModelling.name:
-        return MaskedLanguageModelling(
-            pad_token_id=tokenizer.pad_token_id,
-            mask_token_id=tokenizer.mask_token_id,
-            special_ids=tokenizer.all_special_ids,
-            vocab_size=len(tokenizer),
-            takes_type_ids=types,
-            rate=recipe.train.mask_rate,
-            seed=recipe.train.seed,
-        )
+    types = takes_type_ids(parts(model)[-1], tokenizer)
+    if task.pretrains:
+        return _pretraining(prepared, Frame.of(tokenizer, takes_type_ids=types), training=training)
     return SequenceObjective(
         task.objective,
         pad_token_id=tokenizer.pad_token_id,
@@ -122,6 +159,30 @@ def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -
     )
 
 
+def _pretraining(prepared: Prepared, frame: Frame, *, training: bool) -> Objective:
+    """What is hidden while training is the recipe's affair; scores of all recipes hide the same."""
+    recipe, tokenizer = prepared.recipe, prepared.tokenizer
+    mask = recipe.mask if training else MaskSection(rate=recipe.eval.mask_rate, rtd_weight=recipe.mask.rtd_weight)
+    given: dict[str, Any] = {
+        "frame": frame,
+        "vocab_size": len(tokenizer),
+        "mask_token_id": tokenizer.mask_token_id,
+        "special_ids": tokenizer.all_special_ids,
+        "unit": mask.unit,
+        "rate": mask.rate,
+        "final_rate": mask.final_rate,
+        "masked": mask.masked,
+        "random": mask.random,
+        # Runs of different seeds are scored on the same masks.
+        "seed": recipe.train.seed if training else 0,
+        "scoring": not training,
+    }
+    name = prepared.task.objective
+    if name == ReplacedTokenDetection.name:
+        return ReplacedTokenDetection(**given, rtd_weight=mask.rtd_weight)
+    return MaskedLanguageModelling(**given) if name == MaskedLanguageModelling.name else SentencePairs(name, **given)
+
+
 def _micro_batch_tokens(prepared: Prepared, model: Any, processes: int) -> int:
     recipe, longest = prepared.recipe, int(prepared.store.splits["train"].lengths.max())
     wanted, device = recipe.train.micro_batch_tokens, choose_device(recipe.dist.device)
@@ -130,7 +191,7 @@ def _micro_batch_tokens(prepared: Prepared, model: Any, processes: int) -> int:
     return fitting_tokens(model, device=device, longest=longest, processes=processes)
 
 
-def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
+def _class_weights(prepared: Prepared, train: Split) -> list[float] | None:
     wanted, labels = prepared.recipe.train.class_weights, prepared.labels
     if wanted == "none":
         return None
@@ -162,10 +223,32 @@ def _class_weights(prepared: Prepared, train: SplitStore) -> list[float] | None:
     return [float(weight) for weight in len(train) / (len(labels) * count)]
 
 
+def _plan(prepared: Prepared, *, micro_batch_tokens: int) -> Plan:
+    """Every step of the run: its stages of length and batch size, over as much data as the budget says."""
+    train, section, store = prepared.recipe.train, prepared.recipe.data, prepared.store.splits["train"]
+    if isinstance(store, BlockStore):
+        lengths = section.lengths or {section.max_length: 1.0}
+        weights = tuple(section.mix.values()) or (1.0,)
+        orders = {
+            length: Mixed(ranges, weights, train.seed) for length, ranges in zip(lengths, store.ranges, strict=True)
+        }
+        parts = merged(lengths, train.batch_sizes or {train.batch_size: 1.0})
+        stages = [Stage(orders[length], batch_size, share) for length, batch_size, share in parts]
+    else:
+        stages = [Stage(Shuffled(len(store), train.seed), train.batch_size)]
+    amount = train.amount
+    return Plan(
+        store.lengths,
+        phases(stages, store.lengths, amount),
+        train.seed,
+        micro_batch_tokens,
+        seconds=amount.value if amount.unit == "seconds" else None,
+    )
+
+
 def build(prepared: Prepared, *, note: Note = lambda _: None, processes: int = 1) -> Built:
     """Everything the engine takes, nothing trained yet, in one of so many processes that share this machine."""
     recipe = prepared.recipe
-    train = prepared.store.splits["train"]
     model = build_model(prepared, note=note)
     objective = build_objective(prepared, model, training=True)
     freeze(model, recipe.model.freeze)
@@ -178,15 +261,14 @@ def build(prepared: Prepared, *, note: Note = lambda _: None, processes: int = 1
         beta2=recipe.train.beta2,
         eps=recipe.train.eps,
     )
-    steps = total_steps(len(train), recipe.train.batch_size, epochs=recipe.train.epochs, steps=recipe.train.steps)
-    plan = Plan(
-        train.lengths,
-        recipe.train.batch_size,
-        steps,
-        recipe.train.seed,
-        _micro_batch_tokens(prepared, model, processes),
-        unpadded=is_unpadded(model),
+    plan = _plan(prepared, micro_batch_tokens=_micro_batch_tokens(prepared, model, processes))
+    plan = replace(plan, unpadded=all(is_unpadded(part) for part in parts(model)))
+    schedule = Schedule(
+        recipe.train.schedule,
+        recipe.train.lr,
+        plan.total_steps or VIRTUAL_STEPS,
+        recipe.train.warmup,
+        recipe.train.decay_share,
     )
-    schedule = Schedule(recipe.train.schedule, recipe.train.lr, steps, recipe.train.warmup, recipe.train.decay_share)
     scoring = build_objective(prepared, model)
     return Built(model, objective, scoring, parameter_groups, optimizer, plan, schedule)

@@ -1,51 +1,74 @@
-"""From a pretraining recipe to tokens: a corpus as blocks, with a tokenizer trained on it where none is named."""
+"""From a pretraining recipe to blocks of tokens, with a tokenizer trained on the corpora where none is named.
+
+Each corpus is tokenised once, whatever is learnt from it later; blocks of a length are an index over its tokens. The
+documents to score on are held out of every corpus by the recipe's seed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bert_cli.data.store import open_or_write, write_split
+from bert_cli.data.blocks import Blocks, BlockStore, cut_blocks, held_out
+from bert_cli.data.cache import MARKERS, evict, touch
+from bert_cli.data.corpus import Reading, read_documents
+from bert_cli.data.portions import CorpusSettings
+from bert_cli.data.prepare_shards import corpus_identity, prepare_corpus_folder
+from bert_cli.data.sentences import document_pieces
+from bert_cli.data.shards import Corpus, unigram_counts
+from bert_cli.data.store import Store
 from bert_cli.env import cache_dir
 from bert_cli.errors import DataError, ModelError
-from bert_cli.files import digest
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import AUTO_SHARE, Recipe
-from bert_cli.run.find import corpus_of, require_task
-from bert_cli.run.prepare import Note, Prepared, software, store_key
+from bert_cli.run.corpora import NamedCorpus, corpora_of
+from bert_cli.run.find import require_task
+from bert_cli.run.prepare import Note, Prepared, software
+from bert_cli.run.shards import tokenizer_files
+
+if TYPE_CHECKING:
+    from bert_cli.objectives.frame import Frame
+
+NSP = "fill-mask-nsp"
+PAIRS = (NSP, "fill-mask-sop")
 
 
 def prepare_corpus(
-    recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True
+    recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True, whole: str | None = None
 ) -> Prepared:
-    """Prepare a pretraining recipe: a corpus as blocks of tokens; a tokenizer is trained where none is named."""
-    from bert_cli.models.build import load_tokenizer
+    """Prepare a pretraining recipe.
 
-    task = require_task(recipe)
-    files = corpus_of(recipe)
+    Args:
+        keep: leave tokens, blocks and a trained tokenizer in the cache for the next run.
+        whole: take all documents, as the split of this name; none are held out of others.
+
+    Raises:
+        ModelError: the tokenizer has no mask token (L031).
+        DataError: fewer than two documents (D084), and see `corpora_of`, `prepare_corpus_folder`.
+    """
+    from bert_cli.models.build import load_tokenizer
+    from bert_cli.objectives.frame import Frame
+    from bert_cli.objectives.pairs import check_documents
+
+    task, corpora = require_task(recipe), corpora_of(recipe, offline=offline)
     located = None
     if recipe.model.name is not None:
         located = locate(
             recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline
         )
-        if not _has_head(located):
-            note("the MLM head is new: this model has none for masked words")
-    fingerprints = {file.name: digest(file) for file in files}
     with ExitStack() as stack:
-        if recipe.model.tokenizer is not None:
-            folder = locate(recipe.model.tokenizer, offline=offline, weights=False).folder
-        elif located is not None:
-            folder = located.folder
-        else:
-            home = cache_dir() if keep else Path(stack.enter_context(TemporaryDirectory(prefix="bertctl-")))
-            folder = _trained_tokenizer(recipe, files, fingerprints, home=home, note=note)
+        # Maps stay readable after their files are gone.
+        home = cache_dir() if keep else Path(stack.enter_context(TemporaryDirectory(prefix="bertctl-")))
+        folder = _tokenizer_folder(recipe, corpora, located, home=home, offline=offline, note=note)
         tokenizer = load_tokenizer(folder)
         if tokenizer.mask_token_id is None:
             raise ModelError(
@@ -54,80 +77,211 @@ def prepare_corpus(
                 where=str(folder),
                 help="use the tokenizer of a masked language model",
             )
-        key = store_key(recipe, task, folder, fingerprints, {"corpus": True})
-    store = open_or_write(
-        cache_dir() / "tokens",
-        key,
-        lambda draft: _write_corpus(draft, recipe, files, tokenizer, fingerprints, note=note),
-        keep=keep,
-    )
-    return Prepared(recipe, task, located, tokenizer, store, None)
+        prepare = _Preparation(recipe, folder, tokenizer, home, note)
+        opened = [prepare.corpus(corpus) for corpus in corpora]
+        for corpus in opened:
+            touch(corpus.folder / MARKERS["corpora"])
+        if keep:
+            evict(home, keep={corpus.folder for corpus in opened})
+        cut = _Cut(recipe, corpora, opened, Frame.of(tokenizer), home / "blocks", task.objective in PAIRS, whole)
+        splits = cut.splits()
+    if task.objective == NSP:
+        for split in splits.values():
+            check_documents(split)
+    fingerprints = {name: value for corpus in corpora for name, value in corpus.fingerprints.items()}
+    facts: dict[str, Any] = {"labels": None, "columns": {}, "fingerprints": fingerprints, "doubts": []}
+    if whole is None:
+        note(_baseline(opened, splits["validation"], tokenizer))
+    return Prepared(recipe, task, located, tokenizer, Store(splits, facts), None)
 
 
-def _has_head(located: Located) -> bool:
-    """Whether the checkpoint says that it holds a head for masked language modelling.
+@dataclass(frozen=True)
+class _Preparation:
+    """How corpora become tokens: in their own folder, or in one of the cache."""
 
-    ELECTRA's own pretraining head is that of its discriminator.
-    """
-    kinds = ("ForMaskedLM", "ForPreTraining")
-    names = [str(name) for name in located.config.get("architectures") or ()]
-    return any(name.endswith(kinds) and name != "ElectraForPreTraining" for name in names)
+    recipe: Recipe
+    folder: Path
+    tokenizer: Any
+    home: Path
+    note: Note
 
-
-def _write_corpus(
-    folder: Path, recipe: Recipe, files: list[Path], tokenizer: Any, fingerprints: Mapping[str, str], *, note: Note
-) -> dict[str, Any]:
-    from bert_cli.data.corpus import read_documents
-    from bert_cli.data.holdout import holdout
-    from bert_cli.objectives.mlm import encode_blocks
-
-    note(f"tokenising {', '.join(file.name for file in files[:4])}")
-    documents = [document for file in files for document in read_documents(file, encoding=recipe.data.encoding)]
-    documents = documents[: recipe.data.limit]
-    if len(documents) < 2:
-        raise DataError(
-            "D084",
-            "a corpus needs two documents, one to learn from and one to score on",
-            where=", ".join(file.name for file in files[:4]),
-            key="data.source",
-            found=f"{len(documents)} document",
-            allowed="documents with blank lines between them",
-            help="put a blank line between the documents",
+    def corpus(self, corpus: NamedCorpus) -> Corpus:
+        """The tokens of a corpus, made where they are not there yet."""
+        made_from = tokenizer_files(self.folder, self.tokenizer)
+        if corpus.prepared is not None:
+            found = Corpus.open(corpus.prepared)
+            found.require_tokenizer(made_from.digest)
+            return found
+        settings = CorpusSettings.of(self.recipe.data)
+        name = _named(corpus_identity(corpus.parts, made_from, settings))
+        return prepare_corpus_folder(
+            self.home / "corpora" / name,
+            corpus.parts,
+            self.tokenizer,
+            made_from=made_from,
+            settings=settings,
+            note=self.note,
         )
-    share = recipe.data.validation_share or AUTO_SHARE
-    train, held = holdout(np.zeros(len(documents), dtype=np.float32), share, seed=recipe.train.seed)
-    origin = files[0].name if len(files) == 1 else f"{len(files)} files"
-    for name, rows in (("train", train), ("validation", held)):
-        chunks = encode_blocks(tokenizer, [documents[row] for row in rows], max_length=recipe.data.max_length)
-        held_out = share if name == "validation" else None
-        facts = {"origin": origin, "empty_texts": 0, "documents": len(rows), "held_out": held_out}
-        write_split(folder / f"{name}.arrow", chunks, facts)
-    return {"labels": None, "columns": {}, "fingerprints": dict(fingerprints)}
 
 
-def _trained_tokenizer(
-    recipe: Recipe, files: list[Path], fingerprints: Mapping[str, str], *, home: Path, note: Note
+@dataclass(frozen=True)
+class _Cut:
+    """How tokens become the blocks of each split."""
+
+    recipe: Recipe
+    corpora: Sequence[NamedCorpus]
+    opened: Sequence[Corpus]
+    frame: Frame
+    cache: Path
+    pairs: bool
+    whole: str | None
+
+    def splits(self) -> dict[str, BlockStore]:
+        data = self.recipe.data
+        longest = [data.max_length]
+        if self.whole is not None:
+            return {self.whole: self._split(longest, [None] * len(self.opened), which=False)}
+        share = data.validation_share or AUTO_SHARE
+        masks = [self._held_out(corpus, named, share) for corpus, named in zip(self.opened, self.corpora, strict=True)]
+        return {
+            "train": self._split(list(data.lengths) or longest, masks, which=False),
+            "validation": self._split(longest, masks, which=True),
+        }
+
+    def _held_out(self, corpus: Corpus, named: NamedCorpus, share: float) -> np.ndarray:
+        # A segment of another document is to be found on either side.
+        n, least = corpus.n_documents, 2 if self.recipe.task == NSP else 1
+        if n < 2 * least:
+            wanted = (
+                "four documents, two to learn from and two"
+                if least == 2
+                else "two documents, one to learn from and one"
+            )
+            raise DataError(
+                "D084",
+                f"{'a corpus of sentence pairs' if least == 2 else 'a corpus'} needs {wanted} to score on",
+                where=named.name,
+                key="data.source",
+                found=f"{n} document{'' if n == 1 else 's'}",
+                allowed="documents with blank lines between them, or one to a file with data.documents=files",
+                help="put a blank line between the documents",
+            )
+        return held_out(n, max(share, least / n), self.recipe.train.seed)
+
+    def _split(self, lengths: list[int], masks: Sequence[np.ndarray | None], *, which: bool) -> BlockStore:
+        """The blocks of each length over each corpus; `which` of its documents is said as in `cut_blocks`."""
+        data = self.recipe.data
+        parts: list[list[Blocks]] = [
+            [
+                cut_blocks(
+                    corpus,
+                    self.frame.room(length, pair=self.pairs),
+                    cache=self.cache,
+                    by="sentences" if self.pairs else "tokens",
+                    cross=data.cross_documents,
+                    held_out=mask,
+                    which=which,
+                )
+                for corpus, mask in zip(self.opened, masks, strict=True)
+            ]
+            for length in lengths
+        ]
+        documents = sum(
+            corpus.n_documents if mask is None else int((mask == which).sum())
+            for corpus, mask in zip(self.opened, masks, strict=True)
+        )
+        facts = {
+            "origin": self.corpora[0].name if len(self.corpora) == 1 else f"{len(self.corpora)} corpora",
+            "held_out": (data.validation_share or AUTO_SHARE) if which else None,
+            "documents": documents,
+            "empty_texts": 0,
+            "truncated": 0,
+            "lost_tokens": 0,
+        }
+        special = self.frame.two.size if self.pairs else self.frame.one.size
+        return BlockStore(parts, special=special, facts=facts)
+
+
+def _tokenizer_folder(
+    recipe: Recipe,
+    corpora: Sequence[NamedCorpus],
+    located: Located | None,
+    *,
+    home: Path,
+    offline: bool,
+    note: Note,
 ) -> Path:
-    from bert_cli.data.corpus import read_documents
-    from bert_cli.models.tokenizer import train_wordpiece
+    """The tokenizer that is named, else the model's, else that of prepared tokens, else one trained on the text."""
+    if recipe.model.tokenizer is not None:
+        return locate(recipe.model.tokenizer, offline=offline, weights=False).folder
+    if located is not None:
+        return located.folder
+    prepared = next((corpus.prepared for corpus in corpora if corpus.prepared is not None), None)
+    if prepared is not None:
+        return Corpus.open(prepared).tokenizer_folder
+    return _trained_tokenizer(recipe, corpora, home=home, note=note)
 
+
+@dataclass(frozen=True)
+class _Texts:
+    """The documents of all corpora as running texts; each pass reads them anew."""
+
+    corpora: Sequence[NamedCorpus]
+    recipe: Recipe
+
+    def __iter__(self) -> Iterator[str]:
+        data = self.recipe.data
+        for corpus in self.corpora:
+            for document in read_documents(corpus.parts, Reading.of(data), limit=data.limit):
+                yield "".join(document_pieces(document, by=data.sentences))
+
+
+def _trained_tokenizer(recipe: Recipe, corpora: Sequence[NamedCorpus], *, home: Path, note: Note) -> Path:
+    from bert_cli.models.tokenizer import train_tokenizer
+
+    wanted, settings = recipe.tokenizer, CorpusSettings.of(recipe.data)
     shape = {
-        "fingerprints": dict(fingerprints),
-        "tokenizer": recipe.tokenizer.model_dump(),
-        "encoding": recipe.data.encoding,
+        "fingerprints": {name: value for corpus in corpora for name, value in corpus.fingerprints.items()},
+        "tokenizer": wanted.model_dump(),
+        "settings": settings.as_dict(),
         "max_length": recipe.data.max_length,
         "software": software(),
     }
-    name = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:32]
-    folder = home / "tokenizers" / name
+    folder = home / "tokenizers" / _named(shape)
     if not (folder / "tokenizer.json").is_file():
-        note(f"training a WordPiece tokenizer of {recipe.tokenizer.vocab_size} tokens")
-        texts: Iterator[str] = (text for file in files for text in read_documents(file, encoding=recipe.data.encoding))
-        train_wordpiece(
-            texts,
+        note(f"training a {wanted.kind} tokenizer of {wanted.vocab_size} tokens")
+        train_tokenizer(
+            _Texts(corpora, recipe),
             folder,
-            vocab_size=recipe.tokenizer.vocab_size,
-            lowercase=recipe.tokenizer.lowercase,
+            kind=wanted.kind,
+            vocab_size=wanted.vocab_size,
+            lowercase=wanted.lowercase,
             max_length=recipe.data.max_length,
         )
     return folder
+
+
+def _named(shape: object) -> str:
+    return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _baseline(corpora: Sequence[Corpus], held: BlockStore, tokenizer: Any) -> str:
+    """What a model reaches that knows only how often each token comes: a loss which stays there has learnt nothing."""
+    loss = unigram_loss(
+        sum((unigram_counts(corpus) for corpus in corpora[1:]), start=unigram_counts(corpora[0])),
+        held.content(np.arange(min(len(held), 4096))).ids,
+        special_ids=tokenizer.all_special_ids,
+    )
+    return f"knowing only how often each token comes gives a loss of {loss:.2f} (perplexity {math.exp(loss):.0f})"
+
+
+def unigram_loss(counts: np.ndarray, ids: np.ndarray, *, special_ids: Sequence[int]) -> float:
+    """Mean negative log-likelihood, nats, of tokens under their frequencies, each counted once more than it came.
+
+    Shapes: counts `[V]`, ids `[T]`; special tokens are left out of both.
+    """
+    ordinary = np.setdiff1d(np.arange(len(counts)), np.asarray(special_ids))
+    smoothed = counts.astype(np.float64) + 1
+    logs = np.log(smoothed) - math.log(smoothed[ordinary].sum())
+    known = ids[~np.isin(ids, np.asarray(special_ids))]
+    return float(-logs[known].mean()) if len(known) else math.nan

@@ -1,7 +1,7 @@
 """What a run would do, found out without leaving anything behind.
 
-Data and model are read as in a real run; two steps are computed to measure time and memory, on a model that is thrown
-away.
+Data and model are read as in a real run; a few steps of each phase are computed to measure time and memory, on a model
+that is thrown away.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
 
+from bert_cli.data.plan import Phase, Plan, walks
 from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built, build
@@ -25,6 +26,9 @@ from bert_cli.runtime import Runtime
 from bert_cli.train.engine import train
 
 MEASURED_STEPS = 3
+"""Of each phase."""
+SEEN_STEPS = 200
+"""Of the plan, for what padding costs."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class DryRun:
 
     Attributes:
         splits: rows, tokens, truncation and class counts of each split.
-        plan: steps, batches, padding with and without length-sorted micro-batches; passes of one process.
-        cost: seconds a step, estimated seconds of all steps, peak memory in MB; of one process of those planned.
+        plan: steps (None where `seconds` of time end the run), phases, batches, padding with and without length-sorted
+            micro-batches; passes of one process.
+        cost: seconds a step, estimated seconds of all steps (or the time given for them), peak memory in MB; of one
+            process of those planned.
     """
 
     task: str
@@ -93,10 +99,11 @@ def _split(prepared: Prepared, name: str) -> dict[str, Any]:
 def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
     """Padding as (computed ÷ real) tokens, over up to 200 steps of the plan."""
     plan = built.plan
-    real = here = padded = passes = 0
-    seen = range(min(200, plan.total_steps))
+    examples = real = here = padded = passes = 0
+    seen = [step for first, steps in _stretches(plan) for step in range(first, first + min(steps, _seen(plan)))]
     for step in seen:
         lengths = plan.lengths[plan.rows(step)]
+        examples += len(lengths)
         real += int(lengths.sum())
         padded += int(lengths.max()) * len(lengths)
         for rank in range(plan.world_size):
@@ -106,19 +113,42 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
                 passes += 1
     return {
         "steps": plan.total_steps,
-        "steps_per_epoch": plan.steps_per_epoch,
-        "warmup_steps": built.schedule.warmup_steps,
-        "batch_size": plan.batch_size,
+        "seconds": plan.seconds,
+        "steps_per_epoch": walks(plan.phases)[0].steps_per_epoch,
+        "warmup_steps": None if plan.total_steps is None else built.schedule.warmup_steps,
+        "batch_size": plan.phases[0].batch_size,
+        "phases": [_phase(plan, phase) for phase in plan.phases],
         "processes": plan.world_size,
         "micro_batches_per_step": round(passes / len(seen) / plan.world_size, 2),
         "padding": {
-            "to_max_length": round(recipe.data.max_length * plan.batch_size * len(seen) / real, 2),
+            "to_max_length": round(recipe.data.max_length * examples / real, 2),
             "to_longest_of_batch": round(padded / real, 2),
             "here": round(here / real, 2),
         },
         "parameters": sum(p.numel() for p in built.model.parameters()),
         "trainable": sum(p.numel() for p in built.model.parameters() if p.requires_grad),
     }
+
+
+def _phase(plan: Plan, phase: Phase) -> dict[str, Any]:
+    rows, _ = phase.order.rows(0, 0, phase.order.n)
+    return {
+        "steps": phase.steps,
+        "batch_size": phase.batch_size,
+        "rows": phase.order.n,
+        "longest": int(plan.lengths[rows].max()),
+    }
+
+
+def _stretches(plan: Plan) -> list[tuple[int, int]]:
+    """First step and number of steps of each phase; of one that time ends, as many as are looked at."""
+    steps = [phase.steps or SEEN_STEPS for phase in plan.phases]
+    return list(zip(accumulate(steps[:-1], initial=0), steps, strict=True))
+
+
+def _seen(plan: Plan) -> int:
+    """How many steps of each phase are looked at."""
+    return max(1, SEEN_STEPS // len(plan.phases))
 
 
 @contextmanager
@@ -135,27 +165,33 @@ def _threads_of_one(ranks: int) -> Iterator[None]:
 def _measure(prepared: Prepared, built: Built, runtime: Runtime) -> dict[str, Any]:
     trainee, optimizer = runtime.prepare(Trainee(built.model, built.objective), built.optimizer)
     trainee.train()
-    steps = train(
-        trainee,
-        optimizer,
-        objective=built.objective,
-        store=prepared.store.splits["train"],
-        plan=built.plan,
-        schedule=built.schedule,
-        runtime=runtime,
-        max_grad_norm=prepared.recipe.train.max_grad_norm,
-    )
-    with _threads_of_one(built.plan.world_size):
-        records = list(islice(steps, MEASURED_STEPS))
-    # The first step allocates and tunes; the later ones are what a run consists of.
-    usual = [record.seconds for record in records[1:]] or [records[0].seconds]
-    step = sum(usual) / len(usual)
+    plan = built.plan
+    measured, seconds = 0, 0.0
+    for first, steps in _stretches(plan):
+        made = train(
+            trainee,
+            optimizer,
+            objective=built.objective,
+            store=prepared.store.splits["train"],
+            plan=plan,
+            schedule=built.schedule,
+            runtime=runtime,
+            max_grad_norm=prepared.recipe.train.max_grad_norm,
+            start=first,
+        )
+        with _threads_of_one(plan.world_size):
+            records = list(islice(made, min(MEASURED_STEPS, steps)))
+        # The first step allocates and tunes; the later ones are what a phase consists of.
+        usual = [record.seconds for record in records[1:]] or [records[0].seconds]
+        seconds += steps * sum(usual) / len(usual)
+        measured += len(records)
+    step = seconds / sum(steps for _, steps in _stretches(plan))
     cost: dict[str, Any] = {
         "device": runtime.device_type,
         "precision": f"{runtime.precision.name}: {runtime.precision.reason}",
         "seconds_per_step": round(step, 4),
-        "training_seconds": round(step * built.plan.total_steps, 1),
-        "measured_steps": len(records),
+        "training_seconds": round(seconds if plan.seconds is None else plan.seconds, 1),
+        "measured_steps": measured,
         "peak_memory_mb": _peak_mb(),
     }
     if runtime.device_type == "cuda":

@@ -15,18 +15,16 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.metrics import Predictions, report
 from bert_cli.metrics.scorer import reported
 from bert_cli.models.locate import Access
-from bert_cli.objectives.mlm import MaskedLanguageModelling
-from bert_cli.objectives.sequence import SequenceObjective
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.asked import batch_tokens, check_length, check_threshold, room_of
-from bert_cli.run.build import build_model, build_objective
+from bert_cli.run.build import auto_class_of, build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
 from bert_cli.run.finetune import make_scorer, with_source
@@ -36,6 +34,7 @@ from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows, train
 from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
 from bert_cli.runtime import Runtime
+from bert_cli.tasks.base import PRETRAINING
 from bert_cli.train.evaluate import score
 
 Note = Callable[[str], None]
@@ -49,7 +48,7 @@ class Evaluation:
         origin: the file or hub split that was read.
         held_out: share of `origin` that the rows are, where they were held out of it for validation.
         n: rows scored; truncated: those of them that were longer than `max_length` tokens.
-        report: per-class scores and confusion matrix, or residuals; empty for fill-mask.
+        report: per-class scores and confusion matrix, or residuals; empty for pretraining.
         predictions: the file written, or None.
     """
 
@@ -72,7 +71,7 @@ class Evaluation:
     def rows(self) -> str:
         """What was scored, in words."""
         place = self.origin if self.held_out is None else f"{100 * self.held_out:g} % held out of {self.origin}"
-        unit = "block" if self.task == "fill-mask" else "row"
+        unit = "block" if self.task in PRETRAINING else "row"
         return f"{self.split}: {place}, {self.n} {unit}{'' if self.n == 1 else 's'}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +93,7 @@ class _Answers:
     precision: str
 
     @property
-    def store(self) -> SplitStore:
+    def store(self) -> Split:
         return self.prepared.store.splits[self.split]
 
 
@@ -132,19 +131,17 @@ def evaluate(
     """
     subject = find_subject(target, **access)
     flags, offline = flags or {}, access.get("offline", False)
-    # A file named for this evaluation is the split itself; the file of a run is its training split.
     new_data = data is not None or any(text.startswith("data.source=") for text in overrides)
     recipe = _recipe(subject, {"data.source": data, **flags}, task=task, overrides=overrides, new_data=new_data)
     recipe = _with_batches(recipe, batch_size)
     names = _check_asked(subject, recipe, labels=labels, gates=gates)
-    file_split = split if new_data else "train"
-    _check_rows(subject, recipe, split, file_split=file_split, new_data=new_data, offline=offline, note=note)
-    prepared = _prepare(recipe, split, names=names, file_split=file_split, offline=offline, note=note)
+    _check_rows(subject, recipe, split, new_data=new_data, offline=offline, note=note)
+    prepared = _prepare(recipe, split, names=names, new_data=new_data, offline=offline, note=note)
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
     answers = _ask(subject, prepared, split, runtime=runtime)
     path = None
-    if prepared.task.objective != "fill-mask":
+    if not prepared.task.pretrains:
         path = write_to or _predictions_path(subject, prepared, split)
         _write(path, answers)
     return _evaluation(target, answers, path)
@@ -164,7 +161,7 @@ def _recipe(
         # Columns and label names of the training data say nothing about another task's.
         own += ["data.columns=", "data.labels=auto"]
     if new_data:
-        own += ["data.validation=auto", "data.limit="]
+        own += ["data.validation=auto", "data.limit=", "data.mix="]
     if facts is not None:
         own += [f"data.max_length={facts.max_length}", f"eval.batch_tokens={facts.batch_tokens}"]
         own.append(f"train.precision={facts.precision}")
@@ -185,22 +182,18 @@ def _check_asked(
 ) -> tuple[str, ...] | None:
     """Refuse what the model cannot do; the names of its outputs in their order, None where they have none."""
     task = require_task(recipe)
-    masked = task.objective == MaskedLanguageModelling.name
-    head = None if masked else trained_head(subject, task)
+    head = None if task.pretrains else trained_head(subject, task)
     names = output_names(subject, task, head, labels)
     check_threshold(task.objective, None if recipe.eval.threshold == "auto" else recipe.eval.threshold)
     metrics = [*task.metrics, *recipe.eval.metrics, *filter(None, [recipe.eval.metric])]
     check_names(gates, reported(metrics, task.objective), objective=task.objective, more=recipe.eval.metrics)
-    auto_class = MaskedLanguageModelling.auto_class if masked else SequenceObjective.auto_class
-    check_length(room_of(subject.located, auto_class), recipe.data.max_length)
+    check_length(room_of(subject.located, auto_class_of(task.objective)), recipe.data.max_length)
     return names
 
 
-def _check_rows(
-    subject: Subject, recipe: Recipe, split: str, *, file_split: str, new_data: bool, offline: bool, note: Note
-) -> None:
+def _check_rows(subject: Subject, recipe: Recipe, split: str, *, new_data: bool, offline: bool, note: Note) -> None:
     """Refuse a split that is not there, and rows of a run that are not those of its recorded score."""
-    rows = find_rows(recipe, split, file_split=file_split, offline=offline)
+    rows = find_rows(recipe, split, file_split=split if new_data else "train", offline=offline)
     run, recorded = subject.run, subject.recorded
     if run is None or recorded is None or recipe.task != recorded.task:
         return
@@ -212,10 +205,11 @@ def _check_rows(
 
 
 def _prepare(
-    recipe: Recipe, split: str, *, names: tuple[str, ...] | None, file_split: str, offline: bool, note: Note
+    recipe: Recipe, split: str, *, names: tuple[str, ...] | None, new_data: bool, offline: bool, note: Note
 ) -> Prepared:
-    if require_task(recipe).objective == "fill-mask":
-        return prepare_corpus(recipe, offline=offline, note=note)
+    if require_task(recipe).pretrains:
+        return prepare_corpus(recipe, offline=offline, note=note, whole=split if new_data else None)
+    file_split = split if new_data else "train"
     return prepare_sequence(
         recipe, offline=offline, note=note, splits=(split,), model_labels=names, file_split=file_split
     )
@@ -261,7 +255,7 @@ def _evaluation(target: str, answers: _Answers, path: Path | None) -> Evaluation
 
 def _report(answers: _Answers) -> dict[str, Any]:
     objective, labels = answers.prepared.task.objective, answers.prepared.labels
-    if objective == "fill-mask":
+    if answers.prepared.task.pretrains:
         return {}
     assert answers.store.targets is not None
     return report(Predictions(objective, answers.outputs, answers.threshold), answers.store.targets, labels or ())

@@ -6,19 +6,33 @@ is read but names, and what the hub has to give is fetched.
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from bert_cli.data.budget import check_timed, merged
 from bert_cli.errors import UsageError, raise_all
 from bert_cli.models.locate import locate
-from bert_cli.recipe.schema import Recipe
+from bert_cli.recipe.schema import MaskSection, Recipe, TokenizerSection
+from bert_cli.run.corpora import corpora_of
 from bert_cli.tasks import Task, find_task
+from bert_cli.tasks.base import MINIMAL_PAIRS
 
 # What a recipe may say that its objective would never read; saying it is a mistake, not a wish.
+_OF_PRETRAINING = (
+    *(f"mask.{name}" for name in MaskSection.model_fields),
+    *(f"data.{name}" for name in ("mix", "documents", "sentences", "words", "cross_documents", "lengths")),
+    *("train.batch_sizes", "eval.mask_rate", "model.generator", "model.size"),
+    *(f"tokenizer.{name}" for name in TokenizerSection.model_fields),
+)
+_OF_LABELS = ("data.labels", "train.label_smoothing", "train.class_weights", "eval.threshold", "data.quoting")
+_OF_PAIRS = ("data.cross_documents",)
+_OF_ELECTRA = ("mask.rtd_weight", "model.generator")
 _UNREAD = {
-    "fill-mask": ("data.columns", "data.labels", "train.label_smoothing", "train.class_weights", "eval.threshold"),
-    "text-regression": ("train.label_smoothing", "train.mask_rate", "eval.threshold"),
-    "text-classification": ("train.mask_rate", "eval.threshold"),
-    "multi-label-classification": ("train.mask_rate",),
+    "fill-mask": (*_OF_LABELS, *_OF_ELECTRA),
+    "fill-mask-nsp": (*_OF_LABELS, *_OF_ELECTRA, *_OF_PAIRS),
+    "fill-mask-sop": (*_OF_LABELS, *_OF_ELECTRA, *_OF_PAIRS),
+    "replaced-token-detection": _OF_LABELS,
+    MINIMAL_PAIRS: (*_OF_LABELS, *_OF_PRETRAINING),
+    "text-regression": (*_OF_PRETRAINING, "train.label_smoothing", "eval.threshold"),
+    "text-classification": (*_OF_PRETRAINING, "eval.threshold"),
+    "multi-label-classification": _OF_PRETRAINING,
 }
 
 
@@ -58,8 +72,11 @@ def find(recipe: Recipe, *, offline: bool = False) -> None:
 
     task = require_task(recipe)
     check_keys(recipe)
-    if task.objective == "fill-mask":
-        corpus_of(recipe)
+    train = recipe.train
+    stages = len(merged(recipe.data.lengths or {1: 1.0}, train.batch_sizes or {1: 1.0}))
+    check_timed(train.amount, stages=stages, warmup=train.warmup)
+    if task.pretrains:
+        corpora_of(recipe, offline=offline)
     else:
         model_of(recipe)
         find_sources(task, recipe.data, offline=offline)
@@ -99,40 +116,3 @@ def model_of(recipe: Recipe) -> str:
             help="--model google-bert/bert-base-uncased",
         )
     return recipe.model.name
-
-
-def corpus_of(recipe: Recipe) -> list[Path]:
-    """The text files of a pretraining recipe.
-
-    Raises:
-        UsageError: no corpus (U013), or neither a model to continue nor one to start (U014).
-        DataError: see `corpus_files`.
-    """
-    from bert_cli.data.corpus import corpus_files
-
-    if recipe.data.source is None:
-        raise UsageError(
-            "U013",
-            "no corpus is named",
-            key="data.source",
-            allowed="a text file or a folder of them",
-            help="--data corpus.txt",
-        )
-    if recipe.model.name is None and not recipe.model.config:
-        raise UsageError(
-            "U014",
-            "neither a model to continue nor one to start from scratch is named",
-            key="model",
-            allowed="model.name, or model.config with model_type and sizes",
-            help="--model google-bert/bert-base-uncased, or model.config.model_type=bert",
-        )
-    if recipe.data.validation != "auto" and not recipe.data.validation.endswith("%"):
-        raise UsageError(
-            "U015",
-            "a corpus has no split of that name",
-            key="data.validation",
-            found=recipe.data.validation,
-            allowed="auto (10%), or a share of the documents as '5%'",
-            help="data.validation=5%",
-        )
-    return corpus_files(Path(recipe.data.source).expanduser())

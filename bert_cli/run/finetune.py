@@ -20,7 +20,7 @@ from bert_cli.ranks import Ranks
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
-from bert_cli.run.build import Built, build
+from bert_cli.run.build import Built, build, shape_of
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
@@ -37,7 +37,7 @@ Note = Callable[[str], None]
 
 def prepare(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: None, keep: bool = True) -> Prepared:
     """Find model and data and tokenise them, for training; without `keep` nothing stays in the cache."""
-    if require_task(recipe).objective == "fill-mask":
+    if require_task(recipe).pretrains:
         return prepare_corpus(recipe, offline=offline, note=note, keep=keep)
     return prepare_sequence(recipe, offline=offline, note=note, keep=keep)
 
@@ -102,6 +102,7 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
             Tracker(
                 held.metrics,
                 total_steps=built.plan.total_steps,
+                seconds=built.plan.seconds,
                 log_every=recipe.run.log_every,
                 trackers=recipe.run.trackers,
                 folder=held.path,
@@ -111,7 +112,7 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
         ):
             fit = Fit(prepared, run=held, runtime=runtime, desk=Desk(tracker, scorer))
             result = fit.run(built, resume_from=resume_from, resumes=resume_from is not None)
-            tracker.summary(result.state.step, result.state.step / built.plan.steps_per_epoch)
+            tracker.summary(result.state.step, built.plan.passes(result.state.step))
         held.write_status("done", exit_code=0, result=result.as_dict())
     return result
 
@@ -173,10 +174,14 @@ def _built(prepared: Prepared, ranks: Ranks, note: Note = lambda _: None) -> Bui
 
 def with_source(recipe: Recipe) -> Recipe:
     """The recipe with the place of its data written out, so that it means the same in another shell and folder."""
-    source = recipe.data.source or os.environ.get("BERTCTL_DATA") or None
-    if source is not None and not source.startswith("hub:"):
-        source = str(Path(source).expanduser().resolve())
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
+    mix = {_absolute(place): weight for place, weight in recipe.data.mix.items()}
+    source = None if mix else recipe.data.source or os.environ.get("BERTCTL_DATA") or None
+    places = {"source": None if source is None else _absolute(source), "mix": mix}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
+
+
+def _absolute(place: str) -> str:
+    return place if place.startswith("hub:") else str(Path(place).expanduser().resolve())
 
 
 def _runtime(recipe: Recipe, resumed: RunDir | None, ranks: Ranks) -> Runtime:
@@ -209,7 +214,7 @@ def make_scorer(prepared: Prepared) -> Scorer:
 def _model_facts(prepared: Prepared) -> dict[str, object]:
     located = prepared.located
     if located is None:
-        return {"from": "scratch", "config": dict(prepared.recipe.model.config)}
+        return {"from": "scratch", "config": shape_of(prepared.recipe)}
     weights = sorted(located.folder.glob("*.safetensors"))
     from bert_cli.files import digest
 

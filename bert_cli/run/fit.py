@@ -8,15 +8,18 @@ lines; what is written, measured or decided is rank 0's, and the others wait for
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bert_cli.data.batch import Batch
 from bert_cli.data.plan import Plan
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.errors import Interrupted, ModelError, Preempted
 from bert_cli.metrics import Scorer, larger_is_better
 from bert_cli.objectives.base import Trainee
+from bert_cli.recipe.amount import Amount
 from bert_cli.run import predictions, signals
 from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
@@ -26,6 +29,7 @@ from bert_cli.run.state import Best, Result, TrainState
 from bert_cli.runtime import Runtime
 from bert_cli.track import Tracker
 from bert_cli.train import checkpoint
+from bert_cli.train.due import Due
 from bert_cli.train.engine import StepRecord, train
 from bert_cli.train.evaluate import Scored, score
 from bert_cli.train.optim import load_state_tensors, state_tensors
@@ -63,46 +67,60 @@ class Fit:
             resume_from: the checkpoint to go on from, on rank 0.
             resumes: whether there is one, on every rank.
         """
-        store = self.prepared.store.splits["train"]
         trainee, optimizer = self.runtime.prepare(
-            Trainee(built.model, built.objective),
-            built.optimizer,
-            sample=lambda: built.objective.collate(store, built.plan.rows(0)[:1], epoch=0),
+            Trainee(built.model, built.objective), built.optimizer, sample=lambda: self._sample(built)
         )
         trainee.train()
         if resumes:
             self._restore(built, optimizer, resume_from)
-        scoring = _every(self.recipe.eval.every, built)
-        saving = _every(self.recipe.run.save_every, built)
+        scoring = Due(Amount.parse(self.recipe.eval.every), built.plan)
+        saving = Due(Amount.parse(self.recipe.run.save_every), built.plan)
         with signals.watched() as signal:
-            for record in train(
-                trainee,
-                optimizer,
-                objective=built.objective,
-                store=store,
-                plan=self._plan(built),
-                schedule=built.schedule,
-                runtime=self.runtime,
-                max_grad_norm=self.recipe.train.max_grad_norm,
-                start=built.plan.total_steps if self.state.stopped else self.state.step,
-                asking=signal.flags,
-            ):
+            for record in self._steps(built, trainee, optimizer, asking=signal.flags):
+                before = self.state.mark
                 self._count(record)
-                last = record.step == built.plan.total_steps
-                improved = self._score(built, record) if last or record.step % scoring == 0 else False
+                now = self.state.mark
+                scored = record.last or scoring.between(before, now)
+                improved = self._score(built, record) if scored else False
                 patience = self.recipe.eval.patience
                 if patience is not None and self.state.since_best >= patience:
                     self.state.stopped = f"no better {self.metric} in {patience} scoring{'' if patience == 1 else 's'}"
                 # Alone, a signal counts from when it comes; several ranks stop where all of them know of it.
                 asked = signals.agreed(record.asked) if self.ranks.world_size > 1 else signal.received
-                if improved or last or self.state.stopped or asked or record.step % saving == 0:
+                if improved or record.last or self.state.stopped or asked or saving.between(before, now):
                     self._save(built, optimizer)
                 if self.state.stopped:
                     break
-                if asked and not last:
+                if asked and not record.last:
                     raise self._asked_to_stop(asked)
         self._finish(built)
         return Result(self.out, self.state, self.metric)
+
+    def _steps(
+        self, built: Built, trainee: Any, optimizer: Any, *, asking: Callable[[], Mapping[str, float]]
+    ) -> Iterator[StepRecord]:
+        """The steps that are left; none where the run has been stopped for good."""
+        if self.state.stopped:
+            return iter(())
+        return train(
+            trainee,
+            optimizer,
+            objective=built.objective,
+            store=self.prepared.store.splits["train"],
+            plan=self._plan(built),
+            schedule=built.schedule,
+            runtime=self.runtime,
+            max_grad_norm=self.recipe.train.max_grad_norm,
+            start=self.state.step,
+            spent=self.state.seconds,
+            asking=asking,
+        )
+
+    def _sample(self, built: Built) -> Batch:
+        """Any micro-batch."""
+        rows, epochs = built.plan.draw(0)
+        store = self.prepared.store.splits["train"]
+        return built.objective.collate(store, rows[:1], epochs=epochs[:1], progress=0.0)
 
     def _plan(self, built: Built) -> Plan:
         """The plan, with micro-batches of the size that this run began with, has found to need or is now told."""
@@ -159,7 +177,7 @@ class Fit:
             return False
         assert threshold is not None
         self.state.best, self.state.since_best = Best(record.step, value, threshold, scores), 0
-        if self.prepared.task.objective != "fill-mask":
+        if not self.prepared.task.pretrains:
             for name, kept in scored.items():
                 predictions.write(
                     self.out.predictions / f"{name}.jsonl",
@@ -227,11 +245,7 @@ class Fit:
         self.ranks.share(None)
 
 
-def _every(epochs: float, built: Built) -> int:
-    return max(1, round(epochs * built.plan.steps_per_epoch))
-
-
-def _validation(splits: dict[str, SplitStore]) -> list[tuple[str, SplitStore]]:
+def _validation(splits: Mapping[str, Split]) -> list[tuple[str, Split]]:
     """The validation splits, the selecting one first."""
     names = sorted(name for name in splits if name.startswith("validation"))
     return [(name, splits[name]) for name in names]

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.files import sync
 
 
@@ -50,7 +50,7 @@ def gold(objective: str, target: Any, labels: Sequence[str] | None) -> Any:
 
 
 def rows(
-    store: SplitStore, scores: np.ndarray, *, objective: str, labels: Sequence[str] | None, threshold: float
+    store: Split, scores: np.ndarray, *, objective: str, labels: Sequence[str] | None, threshold: float
 ) -> Iterator[dict[str, Any]]:
     """One object for each example of a split."""
     for row in range(len(store)):
@@ -65,7 +65,7 @@ def rows(
 
 def write(
     path: Path,
-    store: SplitStore,
+    store: Split,
     scores: np.ndarray,
     *,
     objective: str,

@@ -128,7 +128,7 @@ def prepare_sequence(
         facts = _write_examples(folder, recipe, task, sources, tokenizer, wanted=wanted)
         return {**facts, "fingerprints": fingerprints}
 
-    store = open_or_write(cache_dir() / "tokens", key, write, keep=keep)
+    store = open_or_write(cache_dir(), key, write, keep=keep)
     for doubt in store.facts["doubts"]:
         note(doubt)
     labels = tuple(store.facts["labels"]) if store.facts["labels"] else None

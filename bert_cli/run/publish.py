@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bert_cli import card
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.env import cpu_name, versions
 from bert_cli.errors import ModelError
 from bert_cli.files import drafted, finite
 from bert_cli.models.locate import Located
-from bert_cli.objectives.sequence import PROBLEM_TYPES
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built
 from bert_cli.run.prepare import Prepared
@@ -92,14 +90,15 @@ def publish_best(
     )
     with drafted(run.best) as draft:
         built.model.save_pretrained(str(draft))
-        _save_tokenizer(prepared.tokenizer, draft, max_length=recipe.data.max_length)
+        for folder in {file.parent for file in draft.rglob("config.json")}:
+            _save_tokenizer(prepared.tokenizer, folder, max_length=recipe.data.max_length)
         kept = json.dumps(finite(vars(facts)), ensure_ascii=False, indent=1)
         (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
 
 
-def _split_facts(split: SplitStore) -> dict[str, Any]:
+def _split_facts(split: Split) -> dict[str, Any]:
     return {"origin": split.facts["origin"], "rows": len(split), "held_out": split.facts["held_out"]}
 
 
@@ -116,9 +115,11 @@ def _save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int) -> None:
 def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime) -> card.CardFacts:
     recipe, task = prepared.recipe, prepared.task
     splits = prepared.store.splits
-    settings: Mapping[str, Any] = {**recipe.train.model_dump(), "max_length": recipe.data.max_length}
-    if task.objective in PROBLEM_TYPES:
-        settings = {name: value for name, value in settings.items() if name != "mask_rate"}
+    settings: dict[str, Any] = {**recipe.train.model_dump(), "max_length": recipe.data.max_length}
+    if recipe.train.budget is not None:
+        del settings["epochs"]
+    if task.pretrains:
+        settings |= {f"mask.{name}": value for name, value in recipe.mask.model_dump().items()}
     gpu = runtime.device_type == "cuda"
     return card.CardFacts(
         name=f"{run.path.name}/{run.best.name}",

@@ -11,13 +11,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from bert_cli.data.source import Source, find_sources
 from bert_cli.errors import DataError, UsageError, listing
-from bert_cli.files import digest
 from bert_cli.recipe.schema import DataSection, Recipe
-from bert_cli.run.find import corpus_of, require_task
+from bert_cli.run.corpora import NamedCorpus, corpora_of
+from bert_cli.run.find import require_task
 from bert_cli.run.rundir import RunDir
 
 # What decides which rows of a training split are held out, with the flag that says the same.
@@ -30,29 +29,30 @@ class Rows:
 
     Attributes:
         held_out: whether they are a share of the training split.
-        sources: what is read, by the names of `lock.json`: a source of the data, or the files of a corpus.
+        sources: what is read, by the names of `lock.json`: a source of the data, or the corpora.
     """
 
     held_out: bool
-    sources: Mapping[str, Source | Path]
+    sources: Mapping[str, Source | NamedCorpus]
 
     @property
     def files(self) -> dict[str, str]:
         """Name -> path, or the hub's name of the split."""
-        return {name: _shown(source) for name, source in self.sources.items()}
+        found: dict[str, str] = {}
+        for name, source in self.sources.items():
+            found |= source.files if isinstance(source, NamedCorpus) else {name: _shown(source)}
+        return found
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Name -> SHA-256 of the file, or what stands for it on the hub."""
-        return {
-            name: digest(source) if isinstance(source, Path) else source.fingerprint()
-            for name, source in self.sources.items()
-        }
+        found: dict[str, str] = {}
+        for name, source in self.sources.items():
+            found |= source.fingerprints if isinstance(source, NamedCorpus) else {name: source.fingerprint()}
+        return found
 
 
-def _shown(source: Source | Path) -> str:
-    if isinstance(source, Path):
-        return str(source)
+def _shown(source: Source) -> str:
     return str(source.path) if source.path is not None else f"hub:{source.origin}"
 
 
@@ -63,14 +63,16 @@ def find_rows(recipe: Recipe, split: str, *, file_split: str, offline: bool = Fa
         file_split: the split that a single data file stands for.
 
     Raises:
-        DataError: the data have no such split (D043), and what `find_sources` and `corpus_of` raise.
+        DataError: the data have no such split (D043), and what `find_sources` and `corpora_of` raise.
     """
     task = require_task(recipe)
-    if task.objective == "fill-mask":
-        files = corpus_of(recipe)
+    if task.pretrains:
+        corpora = corpora_of(recipe, offline=offline)
         if split not in ("train", "validation"):
             raise _no_split(split, ["train", "validation"])
-        return Rows(split == "validation", {file.name: file for file in files})
+        # A corpus named for this evaluation is scored whole; that of a run is mostly what it learned from.
+        held_out = split == "validation" and file_split == "train"
+        return Rows(held_out, {corpus.place: corpus for corpus in corpora})
     sources = find_sources(task, recipe.data, offline=offline, file_split=file_split)
     name = _source_of(split, recipe.data, sources)
     if name not in sources:
@@ -110,7 +112,7 @@ def check_unchanged(run: RunDir, rows: Rows, recipe: Recipe, split: str) -> None
     if not run.lock.is_file():
         return
     then: dict[str, str] = json.loads(run.lock.read_text(encoding="utf-8"))["data"]
-    if require_task(recipe).objective != "fill-mask":
+    if not require_task(recipe).pretrains:
         name = next(iter(rows.sources))
         if split == "validation" and recipe.data.validation == "auto":
             name = "validation" if "validation" in then else "train"

@@ -92,7 +92,8 @@ def default_out(task: str, model: str) -> Path:
 
 def fallback_out(recipe: Recipe, task: str) -> Path:
     """Where a run goes whose recipe names no folder."""
-    return default_out(task, recipe.model.name or str(recipe.model.config.get("model_type", "scratch")))
+    model = recipe.model
+    return default_out(task, model.name or model.size or str(model.config.get("model_type", "scratch")))
 
 
 def choose(recipe: Recipe, *, fallback: Path, overwrite: bool, marks: tuple[str, str] = MARKS) -> RunDir:

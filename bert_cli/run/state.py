@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bert_cli.run.rundir import RunDir
+from bert_cli.train.due import Mark
 
 
 @dataclass
@@ -28,7 +29,8 @@ class TrainState:
         window: sums since the last training record, so that the next one is whole after a resume.
         data: fingerprint of each split's source.
         micro_batch_tokens: what a micro-batch may hold; None before the first step.
-        seconds: time spent in training steps, over all processes that worked on this run.
+        seconds: time spent in training steps by rank 0's clock, over all processes that worked on this run. Scoring
+            and saving do not count.
     """
 
     step: int = 0
@@ -41,6 +43,11 @@ class TrainState:
     micro_batch_tokens: int | None = None
     window: dict[str, float] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> Mark:
+        """How far the run has come."""
+        return Mark(self.step, self.tokens, self.seconds)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainState:

@@ -52,7 +52,8 @@ def find_subject(target: str, **access: Unpack[Access]) -> Subject:
     run = run_of(target)
     located = locate(target, **access)
     recorded = load_recipe(str(run.recipe)).recipe if run is not None else None
-    return Subject(target, located, ModelFacts.read(located.folder), run, recorded)
+    facts = ModelFacts.read(located.folder if run is None else run.best)
+    return Subject(target, located, facts, run, recorded)
 
 
 def trained_head(subject: Subject, task: Task) -> tuple[str, ...]:

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 
 Row = dict[str, object]
 
+PRETRAINING = ("fill-mask", "fill-mask-nsp", "fill-mask-sop", "replaced-token-detection")
+"""Objectives that learn from raw text, which has no labels."""
+MINIMAL_PAIRS = "minimal-pairs"
+"""The objective of sets that a masked language model is measured on as it is; nothing is learnt from them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
@@ -27,13 +32,16 @@ class Task:
 
     Attributes:
         name: what `--task` takes.
-        objective: `text-classification`, `multi-label-classification`, `text-regression`, `fill-mask`.
+        objective: `text-classification`, `multi-label-classification`, `text-regression`, `MINIMAL_PAIRS`, or one of
+            `PRETRAINING`.
         summary: one line for `task ls`.
         hub: where the data lie when no folder is given; None where the hub has none.
         folders: names of the folder inside a local mirror of many tasks, most usual first.
         splits: our split name -> file stems that may hold it. The first `validation*` split selects the best model;
             further ones (`validation_mismatched`) are scored beside it.
-        columns: role (`text`, `text_pair`, `label`) -> column names that may hold it, most usual first.
+        columns: role (`text`, `text_pair`, `label`) -> column names that may hold it, most usual first. Of minimal
+            pairs, `text` is the sentence that is counted when it is the more likely one; roles beside the two texts
+            name groups that are scored apart.
         labels: class names in the order of their ids; None means: read them from the training split.
         label_aliases: other spellings of a class name -> the class name.
         score_range: lowest and highest score of a regression.
@@ -43,6 +51,7 @@ class Task:
         optional: roles that the data may lack (`text_pair` in the generic tasks).
         language: ISO 639-1 code, or None where any.
         prepare: changes one row (canonical roles in and out) before encoding.
+        shared_tokens: of minimal pairs, only the tokens that both sentences have are scored (Nangia et al. 2020).
     """
 
     name: str
@@ -60,3 +69,9 @@ class Task:
     optional: frozenset[str] = frozenset()
     language: str | None = "en"
     prepare: Callable[[Row], Row] | None = None
+    shared_tokens: bool = False
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether it learns from raw text."""
+        return self.objective in PRETRAINING

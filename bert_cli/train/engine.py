@@ -3,7 +3,8 @@
 Guarantees that the gradient is the sum over the whole batch divided by its counts, however the batch is split over
 micro-batches and ranks, and that no update is made from a loss or gradient that is not finite. Saving, scoring and
 logging are the caller's lines after the `yield`, at a point where model and optimizer agree on the step. Several ranks
-exchange two handfuls of numbers a step beside the gradient, and so always take the same turn.
+exchange two handfuls of numbers a step beside the gradient, and so always take the same turn; one of the numbers is
+rank 0's clock, which is everybody's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from bert_cli.data.batch import Batch
 from bert_cli.data.plan import Plan
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.errors import NonFiniteError
 from bert_cli.objectives.base import Objective, add_counts
 from bert_cli.runtime import Runtime
@@ -32,17 +33,22 @@ class StepRecord:
     Attributes:
         step: steps done so far, this one included.
         epoch: passes over the data done so far, with fraction.
+        progress: share of the run done so far.
+        last: the run is over.
         losses: each loss term, averaged over the batch.
         loss: their weighted sum, which was minimised.
         grad_norm: L2 norm before clipping.
         examples, tokens: real ones in this batch; computed_tokens: what the encoder computed, padding included.
-        seconds: time of this step alone.
+        seconds: rank 0's time in training steps since the record before. What comes after the gradient (exchange of
+            sums, update) is counted with the next step.
         micro_batch_tokens: what a micro-batch may hold; less than the plan said where memory ran out.
         asked: the caller's `asking`, added over ranks.
     """
 
     step: int
     epoch: float
+    progress: float
+    last: bool
     losses: dict[str, float]
     loss: float
     lr: float
@@ -60,12 +66,13 @@ def train(
     optimizer: Any,
     *,
     objective: Objective,
-    store: SplitStore,
+    store: Split,
     plan: Plan,
     schedule: Schedule,
     runtime: Runtime,
     max_grad_norm: float | None,
     start: int = 0,
+    spent: float = 0.0,
     asking: Callable[[], Mapping[str, float]] = dict,
 ) -> Iterator[StepRecord]:
     """Train from step `start` to the end of the plan.
@@ -74,49 +81,60 @@ def train(
     passed on instead, since the others wait in the middle of the step.
 
     Args:
+        spent: seconds that the steps before `start` took; the rate of a plan that time ends follows them.
         asking: what one rank has to tell all of them at the end of a step, as a request to stop.
 
     Raises:
         NonFiniteError: a loss or gradient is not finite (N001); model and optimizer are as after the last record.
     """
     ranks = runtime.ranks
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    last = math.nan
-    for step in range(start, plan.total_steps):
-        began = time.perf_counter()
-        while (share := _share(trainee, plan, step, objective=objective, store=store, runtime=runtime)) is None:
-            plan = halved(plan, step)
-            optimizer.zero_grad(set_to_none=True)
-            release()
+    step, last, untold = start, math.nan, 0.0
+    while not plan.over(step, spent):
+        began, progress = time.perf_counter(), plan.progress(step, spent)
+        plan, share = _fitting(
+            trainee, optimizer, plan, step, progress, objective=objective, store=store, runtime=runtime
+        )
         asked = dict(asking())
-        done = ranks.sum({**share.sums, **{f"asked {name}": value for name, value in asked.items()}})
+        now = time.perf_counter()
+        seconds = untold + now - began if ranks.is_main else 0.0
+        done = ranks.sum(
+            {**share.sums, "seconds": seconds, **{f"asked {name}": value for name, value in asked.items()}}
+        )
         losses = {name: done[f"loss {name}"] / count for name, count in share.counts.items()}
         loss = sum(objective.weights[name] * value for name, value in losses.items())
-        norm = clip(parameters, max_grad_norm)
+        lr = schedule.at(progress) if plan.total_steps is None else schedule.lr(step)
+        norm = _update(optimizer, loss, lr=lr, max_grad_norm=max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            optimizer.zero_grad(set_to_none=True)
-            arithmetic = runtime.precision.name
-            raise _non_finite(
-                step, loss=loss, norm=norm, last=last, lines=_lines(store, plan, step), arithmetic=arithmetic
-            )
-        set_lr(optimizer, schedule.lr(step))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        last = loss
+            lines, arithmetic = _lines(store, plan, step), runtime.precision.name
+            raise _non_finite(step, loss=loss, norm=norm, last=last, lines=lines, arithmetic=arithmetic)
+        step, spent, last = step + 1, spent + done["seconds"], loss
+        untold = time.perf_counter() - now
         yield StepRecord(
-            step=step + 1,
-            epoch=(step + 1) / plan.steps_per_epoch,
+            step=step,
+            epoch=plan.passes(step),
+            progress=plan.progress(step, spent),
+            last=plan.over(step, spent),
             losses=losses,
             loss=loss,
-            lr=schedule.lr(step),
+            lr=lr,
             grad_norm=norm,
             examples=round(done["examples"]),
             tokens=round(done["tokens"]),
             computed_tokens=round(done["computed"]),
-            seconds=time.perf_counter() - began,
+            seconds=done["seconds"],
             micro_batch_tokens=plan.micro_batch_tokens,
             asked={name: done[f"asked {name}"] for name in asked},
         )
+
+
+def _update(optimizer: Any, loss: float, *, lr: float, max_grad_norm: float | None) -> float:
+    """Clip the gradient and make the update, none from a loss or gradient that is not finite; the gradient's norm."""
+    norm = clip([parameter for group in optimizer.param_groups for parameter in group["params"]], max_grad_norm)
+    if math.isfinite(loss) and math.isfinite(norm):
+        set_lr(optimizer, lr)
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
 
 
 @dataclass(frozen=True)
@@ -132,15 +150,39 @@ class _Share:
     sums: dict[str, float]
 
 
+def _fitting(
+    trainee: Any,
+    optimizer: Any,
+    plan: Plan,
+    step: int,
+    progress: float,
+    *,
+    objective: Objective,
+    store: Split,
+    runtime: Runtime,
+) -> tuple[Plan, _Share]:
+    """This rank's share of a step, and the plan in micro-batches for which memory suffices."""
+    while (share := _share(trainee, plan, step, progress, objective=objective, store=store, runtime=runtime)) is None:
+        plan = halved(plan, step)
+        optimizer.zero_grad(set_to_none=True)
+        release()
+    return plan, share
+
+
 def _share(
-    trainee: Any, plan: Plan, step: int, *, objective: Objective, store: SplitStore, runtime: Runtime
+    trainee: Any, plan: Plan, step: int, progress: float, *, objective: Objective, store: Split, runtime: Runtime
 ) -> _Share | None:
     """Compute this rank's share of a step; None where memory does not suffice and less at once may help."""
     planned = plan.step(step)
-    batches = [objective.collate(store, rows, epoch=planned.epoch) for rows in planned.micro_batches]
+    batches = [
+        objective.collate(store, rows, epochs=epochs, progress=progress)
+        for rows, epochs in zip(planned.micro_batches, planned.epochs, strict=True)
+    ]
     weight = 0.0 if planned.idle else 1.0
     own = add_counts(objective.counts(batch) for batch in batches)
-    counts = runtime.ranks.sum({name: weight * count for name, count in own.items()})
+    found = runtime.ranks.sum({name: weight * count for name, count in own.items()})
+    # Text of unknown tokens alone has nothing to predict: its loss is 0 of 1, not 0 of 0.
+    counts = {name: count or 1.0 for name, count in found.items()}
     try:
         sums = _gradient(trainee, batches, counts, weight, objective=objective, runtime=runtime, seed=(plan.seed, step))
     except (MemoryError, RuntimeError) as error:
@@ -192,7 +234,7 @@ def _gradient(
     return sums
 
 
-def _lines(store: SplitStore, plan: Plan, step: int) -> str:
+def _lines(store: Split, plan: Plan, step: int) -> str:
     lines = [store.value("line", int(row)) for row in plan.rows(step)[:5]]
     return ", ".join(str(line) for line in lines if line is not None)
 

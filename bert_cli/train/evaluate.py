@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bert_cli.data.store import SplitStore
+from bert_cli.data.split import Split
 from bert_cli.grouping import sorted_batches
 from bert_cli.objectives.base import Objective, add_counts
 from bert_cli.ranks import Gathered
@@ -25,9 +25,9 @@ class Scored:
     """What the model says about a split.
 
     Attributes:
-        scores: the objective's scores in the split's order. Shape: `[N, C]` or `[N]` float32; for fill-mask `[M]`, one
-            for each masked position, in no order.
-        losses: each loss term averaged over the split; empty where the split has no targets.
+        scores: the objective's scores in the split's order. Shape: `[N, C]` or `[N]` float32; `[N, 0]` where examples
+            get none.
+        losses: each term averaged over the split.
         tokens: real tokens read.
     """
 
@@ -39,7 +39,7 @@ class Scored:
 def score(
     model: torch.nn.Module,
     objective: Objective,
-    store: SplitStore,
+    store: Split,
     *,
     runtime: Runtime,
     max_tokens: int,
@@ -57,18 +57,11 @@ def score(
     facts, scores = [], []
     with torch.inference_mode():
         for part in parts[ranks.rank :: ranks.world_size]:
-            batch = objective.collate(store, part, epoch=-1).to(runtime.device)
+            batch = objective.collate(store, part, epochs=np.full(len(part), -1), progress=1.0).to(runtime.device)
             with runtime.autocast():
                 outputs = objective.forward(model, batch)
-            known = batch.targets is not None
-            facts.append(
-                {
-                    "sums": {k: float(v) for k, v in objective.totals(outputs, batch).items()} if known else {},
-                    "counts": objective.counts(batch) if known else {},
-                    "tokens": batch.tokens,
-                    "by_example": batch.positions is None,
-                }
-            )
+            sums = {name: float(total) for name, total in objective.totals(outputs, batch).items()}
+            facts.append({"sums": sums, "counts": objective.counts(batch), "tokens": batch.tokens})
             scores.append(objective.scores(outputs, batch))
     model.train(was_training)
     return _whole(parts, ranks.gather(facts, scores))
@@ -78,12 +71,10 @@ def _whole(parts: list[np.ndarray], gathered: Sequence[Gathered]) -> Scored:
     """What the ranks found about each batch, in the split's order; sums are added in the batches' order."""
     places = [divmod(i, len(gathered)) for i in range(len(parts))]
     facts = [gathered[rank].value[turn] for turn, rank in places]
-    scores = np.concatenate([gathered[rank].arrays[turn] for turn, rank in places])
-    if all(fact["by_example"] for fact in facts):
-        # Scores at masked positions, of which an example has any number, stay in the batches' order.
-        restored = np.empty_like(scores)
-        restored[np.concatenate(parts)] = scores
-        scores = restored
+    found = np.concatenate([gathered[rank].arrays[turn] for turn, rank in places])
+    scores = np.empty_like(found)
+    scores[np.concatenate(parts)] = found
     sums = add_counts(fact["sums"] for fact in facts)
     counts = add_counts(fact["counts"] for fact in facts)
-    return Scored(scores, {name: sums[name] / counts[name] for name in sums}, sum(fact["tokens"] for fact in facts))
+    losses = {name: total / (counts[name] or 1.0) for name, total in sums.items()}
+    return Scored(scores, losses, sum(fact["tokens"] for fact in facts))

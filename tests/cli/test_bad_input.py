@@ -93,10 +93,10 @@ RECIPES = [
     ),
     Case(
         "a model beside the sizes of a recipe",
-        "pretrain toyworld --model {bert} --data c.txt",
+        "pretrain demo-tiny --model {bert} --data c.txt",
         2,
         "U004",
-        ("pretrain/toyworld:", "model.config.model_type", "num_hidden_layers"),
+        ("pretrain/demo-tiny:", "model.size bert-tiny", "model.config= model.size= goes on"),
     ),
     Case(
         "a word where a list is wanted",
@@ -301,7 +301,7 @@ DATA = [
         "pretrain --model {bert} --data c.txt --max-length 32",
         3,
         "D085",
-        ("model.tokenizer", "1 documents, as"),
+        ("model.tokenizer", "2 documents, as"),
         {"c.txt": "电影\n\n音乐\n".encode()},
     ),
     Case(

@@ -222,7 +222,7 @@ def test_the_printed_config_says_what_open_values_come_to_where_nothing_must_be_
     assert shown["data.source"]["resolved"] == "elsewhere"
     assert shown["run.out"]["resolved"] == "runs/sst2-bert-base-uncased-2"
     assert "resolved" not in cli("finetune --task sst2 --out x --print-config --json").json["run.out"]
-    assert cli("pretrain toyworld --print-config").code == cli("finetune --print-config").code == 0
+    assert cli("pretrain demo-tiny --print-config").code == cli("finetune --print-config").code == 0
 
 
 def test_the_result_names_the_rows_that_were_held_out(cli: Cli, tiny_bert: Path) -> None:

@@ -77,12 +77,18 @@ def test_the_example_of_a_task_on_plain_text_is_one_of_the_verb_that_trains_it(
     assert json.loads(capsys.readouterr().out)["task"]["value"] == "fill-mask"
 
 
-@pytest.mark.parametrize("name", all_tasks())
+@pytest.mark.parametrize("name", [name for name, task in all_tasks().items() if "train" in task.splits])
 def test_show_marks_the_metric_that_selects_the_best_model(name: str) -> None:
     task = all_tasks()[name]
     (metrics,) = [line for line in _run("show", name).splitlines() if line.startswith("metrics ")]
     assert f"{task.primary} (selects the best model)" in metrics
     assert all(metric in metrics for metric in task.metrics) and metrics.count("(") == 1
+
+
+def test_a_task_without_a_training_split_is_one_to_be_scored() -> None:
+    text = _run("show", "blimp")
+    assert "bertctl eval google-bert/bert-base-uncased --task blimp --data DIR" in text
+    assert "best model" not in text and "data.labels" not in text
 
 
 def test_a_task_on_plain_text_shows_neither_columns_nor_labels() -> None:

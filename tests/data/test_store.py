@@ -121,7 +121,7 @@ def test_of_several_at_once_one_writes_and_all_read(tmp_path: Path) -> None:
         thread.join()
     assert len(calls) == 1
     assert [len(result.splits["train"]) for result in results] == [5] * 4
-    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+    assert [entry.name for entry in (tmp_path / "tokens").iterdir()] == ["key"]
 
 
 def test_without_locks_both_write_and_one_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_without_locks_both_write_and_one_is_published_whole(tmp_path: Path, mon
     for thread in threads:
         thread.join()
     assert [len(result.splits["train"]) for result in results] == [5, 5]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+    assert [entry.name for entry in (tmp_path / "tokens").iterdir()] == ["key"]
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="out of paper"):
         open_or_write(tmp_path, "key", fail)
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "tokens").iterdir()) == []
 
 
 def test_what_a_killed_writer_leaves_is_never_read(tmp_path: Path) -> None:
@@ -167,15 +167,15 @@ def test_what_a_killed_writer_leaves_is_never_read(tmp_path: Path) -> None:
     )
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, timeout=60)
     assert killed.returncode == -9
-    left = list(tmp_path.iterdir())
+    left = list((tmp_path / "tokens").iterdir())
     (draft,) = [entry for entry in left if entry.name.startswith(".tmp-")]
-    assert list(draft.rglob("train.arrow")) and not (tmp_path / "key").exists()
+    assert list(draft.rglob("train.arrow")) and not (tmp_path / "tokens" / "key").exists()
     store = open_or_write(tmp_path, "key", write_one)
     assert len(store.splits["train"]) == 5
 
 
 def test_drafts_of_a_day_ago_are_cleared_and_younger_ones_are_not(tmp_path: Path) -> None:
-    old, young = tmp_path / ".tmp-old", tmp_path / ".tmp-young"
+    old, young = tmp_path / "tokens" / ".tmp-old", tmp_path / "tokens" / ".tmp-young"
     for draft in (old, young):
         draft.mkdir(parents=True)
     os.utime(old, (0, 0))
@@ -194,13 +194,13 @@ def test_eviction_deletes_the_longest_unused_and_keeps_the_newest(
 ) -> None:
     for i, key in enumerate(("first", "second", "third")):
         open_or_write(tmp_path, key, lambda folder: write_one(folder, n=200))
-        os.utime(tmp_path / key / "store.json", (1000 + i, 1000 + i))
+        os.utime(tmp_path / "tokens" / key / "store.json", (1000 + i, 1000 + i))
     open_or_write(tmp_path, "first", write_one)
-    size = sum(file.stat().st_size for file in (tmp_path / "first").iterdir())
+    size = sum(file.stat().st_size for file in (tmp_path / "tokens" / "first").iterdir())
     monkeypatch.setenv("BERTCTL_CACHE_GB", str(3.5 * size / 1e9))
     open_or_write(tmp_path, "fourth", lambda folder: write_one(folder, n=200))
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["first", "fourth", "third"]
+    assert sorted(entry.name for entry in (tmp_path / "tokens").iterdir()) == ["first", "fourth", "third"]
     monkeypatch.setenv("BERTCTL_CACHE_GB", "0")
     last = open_or_write(tmp_path, "fifth", lambda folder: write_one(folder, n=200))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["fifth"]
+    assert [entry.name for entry in (tmp_path / "tokens").iterdir()] == ["fifth"]
     assert len(last.splits["train"]) == 200

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tiny import FAMILIES, POSITIONS, tiny_config, tiny_data, tiny_model, tiny_recipe, tiny_tokenizer
 
 from bert_cli.errors import ModelError, UsageError
+from bert_cli.models.attention import choose_attention
 from bert_cli.models.build import check_fits, load_config, load_model, load_tokenizer, new_model
 from bert_cli.models.heads import head_labels, same_labels
 from bert_cli.models.locate import locate
@@ -20,6 +22,7 @@ from bert_cli.run.build import build_model
 from bert_cli.run.finetune import prepare
 
 SEQUENCE, MASKED = "AutoModelForSequenceClassification", "AutoModelForMaskedLM"
+PAIRS = "AutoModelForPreTraining"
 
 
 def load(folder: Path, **options: Any) -> Any:
@@ -238,9 +241,9 @@ def test_a_missing_tokenizer_and_one_without_padding_are_refused(folder: Path, t
 
 def test_a_model_from_scratch_has_the_sizes_asked_for_and_the_seeds_weights() -> None:
     settings = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    options = {"auto_class": MASKED, "vocab_size": 90, "pad_token_id": 0}
-    one, same, other = (new_model(dict(settings), **options, seed=seed) for seed in (1, 1, 2))  # type: ignore[arg-type]
-    assert one.get_input_embeddings().weight.shape == (90, 32)  # type: ignore[operator,union-attr]
+    tokenizer = tiny_tokenizer()
+    one, same, other = (new_model(settings, auto_class=MASKED, tokenizer=tokenizer, seed=seed) for seed in (1, 1, 2))
+    assert one.get_input_embeddings().weight.shape == (len(tokenizer), 32)  # type: ignore[operator,union-attr]
     weights = [model.state_dict()["bert.encoder.layer.0.output.dense.weight"] for model in (one, same, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
@@ -253,9 +256,144 @@ def test_unknown_kinds_and_keys_are_refused_with_the_nearest_name(
     settings: dict[str, Any], code: str, suggestion: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        new_model(settings, auto_class=MASKED, vocab_size=90, pad_token_id=0, seed=0)
+        new_model(settings, auto_class=MASKED, tokenizer=tiny_tokenizer(), seed=0)
     assert caught.value.code == code
     assert caught.value.suggestion() == suggestion
+
+
+def scratch(family: str, auto_class: str = MASKED, **changes: Any) -> Any:
+    """A tiny model of a family, given its sizes alone."""
+    sizes = {name: value for name, value in tiny_config(family).to_diff_dict().items() if name in SIZES}
+    settings = {"model_type": family, **sizes, **changes}
+    return new_model(settings, auto_class=auto_class, tokenizer=tiny_tokenizer(family), seed=0)
+
+
+SIZES = (
+    "hidden_size",
+    "embedding_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "dim",
+    "n_layers",
+    "n_heads",
+    "hidden_dim",
+)
+PRETRAINED = (*FAMILIES, "albert")
+
+
+@pytest.mark.parametrize("family", PRETRAINED)
+def test_a_model_from_scratch_knows_the_tokenizers_special_tokens(family: str) -> None:
+    """ModernBERT's own ids, as 50,283 for padding, would lie beyond a small vocabulary."""
+    tokenizer, config = tiny_tokenizer(family), scratch(family).config
+    assert config.vocab_size == len(tokenizer)
+    ids = {name: value for name, value in config.to_dict().items() if name.endswith("_token_id") and value is not None}
+    assert ids["pad_token_id"] == tokenizer.pad_token_id
+    assert all(0 <= value < len(tokenizer) for value in ids.values()), ids
+    ends = {"cls_token_id": "cls", "bos_token_id": "cls", "sep_token_id": "sep", "eos_token_id": "sep"}
+    for name, role in ends.items():
+        if name in ids:
+            assert ids[name] == getattr(tokenizer, f"{role}_token_id"), name
+    if family == "modernbert":
+        assert ends.keys() < ids.keys()
+
+
+def test_settings_go_before_what_the_tokenizer_says() -> None:
+    assert scratch("bert", vocab_size=512).config.vocab_size == 512
+
+
+@pytest.mark.parametrize("family", PRETRAINED)
+def test_masks_are_filled_with_what_was_saved_and_nothing_is_missing(tmp_path: Path, family: str) -> None:
+    tokenizer = tiny_tokenizer(family)
+    model = scratch(family)
+    choose_attention(model, "auto", device="cpu")
+    assert_whole(model, tmp_path)
+    tokenizer.save_pretrained(str(tmp_path))
+    filler = transformers.pipeline("fill-mask", model=str(tmp_path), device="cpu")
+    answers = filler(f"the film was {tokenizer.mask_token}", top_k=3)
+    assert len(answers) == 3 and all(0 < answer["score"] < 1 for answer in answers)
+
+
+def assert_whole(model: Any, folder: Path) -> Any:
+    """Save a model and load it with the class that it names: nothing is missing, and it answers the same."""
+    model.save_pretrained(str(folder))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (name,) = config["architectures"]
+    loaded, info = getattr(transformers, name).from_pretrained(str(folder), output_loading_info=True)
+    assert type(loaded) is type(model)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    ids = torch.tensor([[2, 7, 8, 9, 3]])
+    torch.testing.assert_close(loaded.eval()(input_ids=ids)[0], model.eval()(input_ids=ids)[0])
+    return loaded
+
+
+# With a head for pairs
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_model_of_pairs_is_saved_whole_and_still_fills_masks(tmp_path: Path, family: str) -> None:
+    model = scratch(family, PAIRS)
+    assert type(model).__name__.endswith("ForPreTraining")
+    assert_whole(model, tmp_path)
+    tokenizer = tiny_tokenizer(family)
+    tokenizer.save_pretrained(str(tmp_path))
+    filler = transformers.pipeline("fill-mask", model=str(tmp_path), device="cpu")
+    ids = tokenizer("the film [MASK] good", return_tensors="pt")
+    with torch.inference_mode():
+        wanted = float(model.eval()(**ids).prediction_logits[0, 3].softmax(-1).max())
+    assert filler("the film [MASK] good", top_k=1)[0]["score"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", ["roberta", "electra", "modernbert", "distilbert", "fnet"])
+def test_families_without_a_head_for_pairs_are_refused_by_name(tmp_path: Path, family: str) -> None:
+    calls = [lambda: new_model({"model_type": family}, auto_class=PAIRS, tokenizer=tiny_tokenizer(), seed=0)]
+    if family in FAMILIES:
+        folder = tiny_model(tmp_path / family, family)
+        calls.append(lambda: load(folder, auto_class=PAIRS, labels=None))
+    for call in calls:
+        with pytest.raises(ModelError) as caught:
+            call()
+        assert caught.value.code == "L033"
+        assert caught.value.allowed is not None and "bert" in caught.value.allowed
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_trained_head_for_pairs_is_kept_and_a_missing_one_is_drawn_and_named(tmp_path: Path, family: str) -> None:
+    scratch(family, PAIRS).save_pretrained(str(tmp_path / "pairs"))
+    scratch(family).save_pretrained(str(tmp_path / "masked"))
+    stored = load_file(str(tmp_path / "pairs" / "model.safetensors"))
+    notes: list[str] = []
+    kept = load(tmp_path / "pairs", auto_class=PAIRS, labels=None, seed=7, note=notes.append).state_dict()
+    assert all(torch.equal(kept[name], stored[name]) for name in stored)
+    assert not notes
+    one, same, other = (
+        load(tmp_path / "masked", auto_class=PAIRS, labels=None, seed=seed, note=notes.append).state_dict()
+        for seed in (1, 1, 2)
+    )
+    head = next(name for name in one if name.endswith(("seq_relationship.weight", "sop_classifier.classifier.weight")))
+    assert torch.equal(one[head], same[head]) and not torch.equal(one[head], other[head])
+    masked = load_file(str(tmp_path / "masked" / "model.safetensors"))
+    assert all(torch.equal(one[name], masked[name]) for name in masked)
+    assert len(notes) == 3 and "the head for pairs" in notes[0] and "the pooler" in notes[0]
+    assert "masked words" not in notes[0]
+
+
+def test_new_heads_are_named_as_users_know_them(folder: Path) -> None:
+    notes: list[str] = []
+    load(folder, auto_class=MASKED, labels=None, note=notes.append)
+    load(folder, auto_class=PAIRS, labels=None, note=notes.append)
+    load(folder, note=notes.append)
+    heads = [note.partition(": ")[2] for note in notes]
+    assert heads == ["the head for masked words", "the head for masked words, the head for pairs", "the classifier"]
+
+
+def test_a_model_that_reads_padding_as_text_is_refused() -> None:
+    settings = {"model_type": "fnet", "hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32}
+    model = new_model(settings, auto_class=MASKED, tokenizer=tiny_tokenizer(), seed=0)
+    with pytest.raises(ModelError) as caught:
+        check_fits(model, tiny_tokenizer(), max_length=16)
+    assert caught.value.code == "L034"
 
 
 def test_the_tiny_families_are_what_they_claim_to_be() -> None:

@@ -35,7 +35,7 @@ def shipped(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two shipped recipes of our own."""
     monkeypatch.setattr(files, "recipes_root", lambda: Path("shipped"))
     write("shipped/finetune/sst2.yaml", "# Sentiment.\ntask: sst2\ntrain:\n  lr: 2e-5\n  epochs: 4\n")
-    write("shipped/pretrain/tiny.yaml", "# Small.\ntrain:\n  mask_rate: 0.3\n")
+    write("shipped/pretrain/tiny.yaml", "# Small.\nmask:\n  rate: 0.3\n")
 
 
 def mistakes(path: str | None = None, overrides: Sequence[str] = (), **flags: object) -> list[BertctlError]:
@@ -155,7 +155,7 @@ def test_all_mistakes_of_a_recipe_are_reported_at_once_in_reading_order(write: W
         "task: sst\ntrain:\n  lr: '3e-5'\n  learning_rate: 3e-5\n  precision: fp16\n  batch_size: 0\n  epochs: .nan\n"
         "data:\n  validation: 0%\n  validation: 5%\n",
     )
-    found = mistakes(path, ["train.steps=many", "train.warmup"], train__seed=-1)
+    found = mistakes(path, ["train.eps=many", "train.warmup"], train__seed=-1)
     assert [(error.code, error.where, error.key) for error in found] == [
         ("U010", "bad.yaml:1", "task"),
         ("R021", "bad.yaml:3", "train.lr"),
@@ -166,7 +166,7 @@ def test_all_mistakes_of_a_recipe_are_reported_at_once_in_reading_order(write: W
         ("R023", "bad.yaml:9", "data.validation"),
         ("R006", "bad.yaml:10", "data.validation"),
         ("R030", "train.warmup", None),
-        ("R021", "train.steps=many", "train.steps"),
+        ("R021", "train.eps=many", "train.eps"),
         ("R022", "--seed", "train.seed"),
     ]
     assert {error.exit_code for error in found} == {2}

@@ -91,7 +91,7 @@ def test_every_key_and_item_has_its_line_and_column() -> None:
         ("%YAML 1.1\n---\na: no\n", "R007", "r.yaml:2"),
         ("a: &x 1\n", "R008", "r.yaml:1"),
         ("a: 1\nb: *x\n", "R008", "r.yaml:2"),
-        ("a: 1\n1: 2\n", "R009", "r.yaml:2"),
+        ("a: 1\n1.5: 2\n", "R009", "r.yaml:2"),
         ("true: 2\n", "R009", "r.yaml:1"),
         ("? [a, b]\n: 2\n", "R009", "r.yaml:1"),
         ("a: 1\n---\nb: 2\n", "R011", "r.yaml:2"),
@@ -117,7 +117,7 @@ def test_what_can_surprise_is_refused_with_its_place(text: str, code: str, where
 
 def test_mistakes_that_do_not_stop_the_reading_are_raised_together(tmp_path: Path) -> None:
     file = tmp_path / "r.yaml"
-    file.write_text("a: 1\na: 2\nb: .inf\n3: 4\nc: !x y\n")
+    file.write_text("a: 1\na: 2\nb: .inf\n3.5: 4\nc: !x y\n")
     with pytest.raises(ErrorGroup) as caught:
         read_yaml(file, name="r.yaml")
     assert [error.code for error in caught.value.errors] == ["R006", "R013", "R009", "R007"]

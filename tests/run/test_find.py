@@ -13,11 +13,11 @@ from bert_cli.tasks import all_tasks
 @pytest.mark.parametrize(
     ("task", "override"),
     [
-        ("sst2", "train.mask_rate=0.3"),
+        ("sst2", "mask.rate=0.3"),
         ("sst2", "eval.threshold=0.4"),
         ("stsb", "train.label_smoothing=0.1"),
         ("fill-mask", "train.class_weights=balanced"),
-        ("fill-mask", "data.columns.text=body"),
+        ("fill-mask", "mask.rtd_weight=10"),
     ],
 )
 def test_a_key_that_the_task_never_reads_is_refused(task: str, override: str) -> None:

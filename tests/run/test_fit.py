@@ -18,7 +18,7 @@ from bert_cli.objectives.sequence import SequenceObjective
 from bert_cli.run.evaluate import evaluate
 from bert_cli.run.finetune import finetune
 from bert_cli.run.state import Result
-from bert_cli.train import checkpoint
+from bert_cli.train import checkpoint, engine
 
 KINDS = {
     "text-classification": ("classification", "accuracy"),
@@ -204,6 +204,63 @@ def test_a_score_that_is_no_number_is_never_the_best(
     assert [line.get("validation/accuracy", 0) for line in lines(result.run.metrics)].count(None) == 2
 
 
+# When it scores, saves and ends
+
+
+class Clock:
+    """Every look at it is a second later; a step looks three times, and two of these seconds are its own."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+
+def test_scores_and_checkpoints_come_every_so_many_steps_and_at_the_end(tiny_bert: Path, tmp_path: Path) -> None:
+    often = {"eval__every": "6 steps", "run__save_every": "5 steps", "run__keep": 99}
+    result = trained(tiny_bert, tmp_path, "text-classification", **often)
+    assert list(validation_scores(result)) == [6, 12, 16]
+    best = result.state.best
+    assert best is not None
+    saved = {int(entry.name[5:]) for entry in result.run.checkpoints.iterdir()}
+    assert {5, 10, 15, 16, best.step} <= saved <= {5, 6, 10, 12, 15, 16}
+
+
+def test_time_in_training_steps_ends_a_run_and_says_when_to_score(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps end at 1, 3, 5 … seconds; the first one past 20 is the eleventh, at 21."""
+    monkeypatch.setattr(engine, "time", Clock())
+    timed = {"train__budget": "20s", "eval__every": "6s", "train__warmup": 0.0}
+    result = trained(tiny_bert, tmp_path, "text-classification", **timed)
+    assert list(validation_scores(result)) == [4, 7, 10, 11]
+    assert (result.state.step, result.state.seconds) == (11, 21.0)
+    assert result.as_dict()["stopped"] == "finished"
+    rates = [line["train/lr"] for line in lines(result.run.metrics) if "train/lr" in line]
+    expected = [3e-3 * (1 - spent / 20) for spent in (0, *range(1, 21, 2))]
+    assert rates == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_that_time_ends_goes_on_with_the_time_that_is_left(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "time", Clock())
+    data = tiny_data(tmp_path / "data")
+    recipe = tiny_recipe(tiny_bert, data, tmp_path / "run", train__budget="20s", run__save_every="4s", run__keep=99)
+    assert finetune(recipe, quiet=True).state.seconds == 21.0
+    again = recipe.model_copy(update={"run": recipe.run.model_copy(update={"resume": "auto"})})
+    for lost, left in ((0, 21.0), (3, 20.0)):
+        (tmp_path / "run" / "status.json").unlink()
+        shutil.rmtree(tmp_path / "run" / "best")
+        for later in sorted((tmp_path / "run" / "checkpoints").iterdir())[-lost or 99 :]:
+            shutil.rmtree(later)
+        result = finetune(again, quiet=True)
+        assert result.state.seconds == left, "the update before a stop is not counted"
+        assert (result.run.best / "model.safetensors").is_file()
+
+
 def test_micro_batches_that_memory_made_smaller_stay_so_after_a_resume(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +293,7 @@ def test_micro_batches_that_memory_made_smaller_stay_so_after_a_resume(
 
 def test_smaller_micro_batches_may_be_asked_for_on_resume(tiny_bert: Path, tmp_path: Path) -> None:
     """What a lack of memory advises must be possible."""
-    recipe = tiny_recipe(tiny_bert, tiny_data(tmp_path / "data"), tmp_path / "run", train__steps=4)
+    recipe = tiny_recipe(tiny_bert, tiny_data(tmp_path / "data"), tmp_path / "run", train__budget="4 steps")
     assert (finetune(recipe, quiet=True).state.micro_batch_tokens or 0) > 24
     (tmp_path / "run" / "status.json").unlink()
     shutil.rmtree(tmp_path / "run" / "best")

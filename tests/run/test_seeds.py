@@ -45,7 +45,7 @@ def test_each_seed_is_the_run_it_would_be_alone(tiny_bert: Path, sst_like: Path,
     assert again.runs[42]["scores"] == found.runs[42]["scores"]
     with pytest.raises(UsageError, match="U023"):
         run_seeds(text_recipe(tiny_bert, sst_like, tmp_path / "all", run__resume="auto", train__lr=1e-4), 2)
-    shorter = text_recipe(tiny_bert, sst_like, tmp_path / "all", train__steps=1)
+    shorter = text_recipe(tiny_bert, sst_like, tmp_path / "all", train__budget="1 steps")
     assert [run["steps"] for run in run_seeds(shorter, 2, overwrite=True).runs.values()] == [1, 1]
 
 
@@ -72,12 +72,12 @@ def test_a_folder_of_something_else_is_left_alone(
 
 def test_what_failed_at_once_goes_on_as_the_message_says(tiny_bert: Path, sst_like: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    recipe = text_recipe(tiny_bert, data, tmp_path / "all", train__steps=1)
+    recipe = text_recipe(tiny_bert, data, tmp_path / "all", train__budget="1 steps")
     with pytest.raises(ProcessFailed) as caught:
         run_seeds(recipe, 2)
     assert "--resume auto" in str(caught.value.help)
     shutil.copytree(sst_like, data)
-    again = text_recipe(tiny_bert, data, tmp_path / "all", train__steps=1, run__resume="auto")
+    again = text_recipe(tiny_bert, data, tmp_path / "all", train__budget="1 steps", run__resume="auto")
     assert list(run_seeds(again, 2).runs) == [42, 43]
 
 

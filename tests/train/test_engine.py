@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 import torch
 from tiny import tiny_texts
 
-from bert_cli.data.plan import Plan
+from bert_cli.data.order import Shuffled
+from bert_cli.data.plan import Phase, Plan
 from bert_cli.data.store import SplitStore, write_split
 from bert_cli.errors import NonFiniteError
 from bert_cli.models.build import load_model, load_tokenizer
@@ -22,9 +25,10 @@ from bert_cli.models.params import groups
 from bert_cli.objectives.base import Trainee
 from bert_cli.objectives.sequence import SequenceObjective, encode_chunks
 from bert_cli.runtime import Runtime
+from bert_cli.train import engine
 from bert_cli.train.engine import StepRecord, train
 from bert_cli.train.optim import adamw, load_state_tensors, names, state_tensors
-from bert_cli.train.schedule import Schedule
+from bert_cli.train.schedule import VIRTUAL_STEPS, Schedule
 
 N, BATCH, STEPS = 24, 8, 6
 
@@ -50,18 +54,28 @@ class Work:
         self.runtime = Runtime(device="cpu", precision="fp32")
 
     def run(
-        self, *, lr: float = 1e-3, clip: float | None = None, start: int = 0, tokens: int = 10_000, trainee: Any = None
+        self,
+        *,
+        lr: float = 1e-3,
+        clip: float | None = None,
+        start: int = 0,
+        spent: float = 0.0,
+        tokens: int = 10_000,
+        plan: Plan | None = None,
+        schedule: Schedule | None = None,
+        trainee: Any = None,
     ) -> Iterator[StepRecord]:
         return train(
             (trainee or Trainee(self.model, self.objective)).train(),
             self.optimizer,
             objective=self.objective,
             store=self.store,
-            plan=Plan(self.store.lengths, BATCH, STEPS, 3, tokens),
-            schedule=Schedule("linear", lr, STEPS, warmup=2),
+            plan=plan or Plan.simple(self.store.lengths, BATCH, STEPS, 3, tokens),
+            schedule=schedule or Schedule("linear", lr, STEPS, warmup=2),
             runtime=self.runtime,
             max_grad_norm=clip,
             start=start,
+            spent=spent,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -137,11 +151,11 @@ def test_clipping_is_that_of_torch(tiny_bert: Path, tmp_path: Path, clip: float 
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     plain = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}])
-    plan = Plan(work.store.lengths, BATCH, STEPS, 3, 10_000)
+    plan = Plan.simple(work.store.lengths, BATCH, STEPS, 3, 10_000)
     schedule = Schedule("linear", 1e-3, STEPS, warmup=2)
     for record in work.run(clip=clip):
         rows = plan.rows(record.step - 1)
-        batch = work.objective.collate(work.store, rows)
+        batch = work.objective.collate(work.store, rows, epochs=np.zeros(len(rows)), progress=0.0)
         loss = torch.nn.functional.cross_entropy(model(**batch.inputs).logits, batch.targets)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
@@ -204,6 +218,82 @@ def test_records_count_what_was_computed(work: Work) -> None:
     assert sum(record.examples for record in records) == 2 * N
     assert sum(record.tokens for record in records) == 2 * int(work.store.lengths.sum())
     assert all(record.computed_tokens >= record.tokens for record in records)
+    assert [record.progress for record in records] == pytest.approx([step / STEPS for step in range(1, STEPS + 1)])
+    assert [record.last for record in records] == [False] * (STEPS - 1) + [True]
+
+
+# Time
+
+
+class Clock:
+    """Every look at it is a second later."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def perf_counter(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+
+LIMIT = 11.0
+STEP_SECONDS = 2.0
+"""Of a step by that clock: one for its gradient, one for the update before it."""
+
+
+def timed(work: Work, **options: Any) -> list[StepRecord]:
+    plan = Plan(work.store.lengths, (Phase(Shuffled(N, 3), BATCH, None),), 3, 10_000, seconds=LIMIT)
+    schedule = Schedule("linear", 1e-3, VIRTUAL_STEPS, warmup=0.1)
+    return list(work.run(plan=plan, schedule=schedule, **options))
+
+
+def test_time_ends_a_run_with_the_first_step_that_reaches_it(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "time", Clock())
+    records = timed(work)
+    spent = np.cumsum([record.seconds for record in records])
+    assert spent[-2] < LIMIT <= spent[-1]
+    assert [record.last for record in records] == [False] * (len(records) - 1) + [True]
+    assert [record.progress for record in records] == pytest.approx(np.minimum(1.0, spent / LIMIT))
+    schedule = Schedule("linear", 1e-3, VIRTUAL_STEPS, warmup=0.1)
+    assert [record.lr for record in records] == [schedule.at(before / LIMIT) for before in (0.0, *spent[:-1])]
+
+
+def test_what_happens_between_two_steps_costs_no_time(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(engine, "time", clock)
+    plan = Plan.simple(work.store.lengths, BATCH, STEPS, 3, 10_000)
+    seconds = []
+    for record in work.run(plan=plan):
+        seconds.append(record.seconds)
+        clock.seconds += 1000.0
+    assert seconds == [1.0, *[STEP_SECONDS] * (STEPS - 1)]
+
+
+def test_a_resumed_run_has_the_time_that_is_left(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "time", Clock())
+    whole = timed(work)
+    rest = timed(work, start=2, spent=sum(record.seconds for record in whole[:2]))
+    assert [record.step for record in rest] == list(range(3, 3 + len(rest)))
+    assert sum(record.seconds for record in (*whole[:2], *rest[:-1])) < LIMIT
+    assert rest[-1].last and rest[0].lr == whole[2].lr
+    assert timed(work, start=9, spent=LIMIT) == []
+
+
+def test_all_ranks_go_by_the_clock_of_the_first(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This rank is not the first, whose clock says three seconds for each step."""
+    monkeypatch.setattr(engine, "time", Clock())
+    own: list[float] = []
+
+    def total(values: Mapping[str, float]) -> dict[str, float]:
+        if "seconds" in values:
+            own.append(values["seconds"])
+        return {**values, "seconds": 3.0} if "seconds" in values else dict(values)
+
+    ranks = SimpleNamespace(rank=1, world_size=1, is_main=False, sum=total, guarded=nullcontext)
+    monkeypatch.setattr(work.runtime, "ranks", ranks)
+    records = timed(work)
+    assert set(own) == {0.0}
+    assert [record.seconds for record in records] == [3.0] * 4 and records[-1].last
 
 
 def test_optimizer_state_travels_by_name_and_gaps_are_refused(tiny_bert: Path, tmp_path: Path) -> None:

@@ -18,15 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import FAMILIES, WORDS, tiny_model, tiny_texts
+from tiny import FAMILIES, tiny_model, tiny_texts
+from tiny_corpus import corpus_from
 from torch.nn import functional
 
+from bert_cli.data.blocks import BlockStore, cut_blocks
 from bert_cli.data.plan import Plan, PlannedStep
-from bert_cli.data.store import EncodedChunk, SplitStore, write_split
+from bert_cli.data.split import Split
+from bert_cli.data.store import SplitStore, write_split
 from bert_cli.models.attention import unpad
 from bert_cli.models.build import load_model, load_tokenizer
 from bert_cli.models.locate import locate
 from bert_cli.objectives.base import Objective, Trainee
+from bert_cli.objectives.frame import Frame
 from bert_cli.objectives.mlm import MaskedLanguageModelling
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode_chunks
 from bert_cli.run.build import takes_type_ids
@@ -60,9 +64,9 @@ class CutPlan(Plan):
     sizes: tuple[int, ...] = ()
 
     def step(self, step: int) -> PlannedStep:
-        edges = np.cumsum([0, *self.sizes])
-        rows = self.rows(step)
-        return PlannedStep(step, 0, tuple(rows[start:end] for start, end in itertools.pairwise(edges)))
+        edges = list(itertools.pairwise(np.cumsum([0, *self.sizes])))
+        rows, epochs = self.draw(step)
+        return PlannedStep(step, tuple(rows[a:b] for a, b in edges), tuple(epochs[a:b] for a, b in edges))
 
 
 class GradientKept(torch.optim.SGD):
@@ -103,7 +107,7 @@ def texts_store(folder: Path, tokenizer: Any, name: str, *, targets: np.ndarray 
     return SplitStore(folder / "train.arrow")
 
 
-def one_step(model: Any, objective: Objective, store: SplitStore, plan: Plan, runtime: Runtime) -> StepRecord:
+def one_step(model: Any, objective: Objective, store: Split, plan: Plan, runtime: Runtime) -> StepRecord:
     """One step of the engine; leaves its gradient in the model."""
     optimizer = GradientKept([{"params": list(model.parameters()), "lr_scale": 1.0}], lr=0.0)
     trainee = Trainee(model, objective).train()
@@ -123,8 +127,8 @@ def one_step(model: Any, objective: Objective, store: SplitStore, plan: Plan, ru
     return record
 
 
-def cut_plan(store: SplitStore, sizes: tuple[int, ...]) -> CutPlan:
-    return CutPlan(store.lengths, N, 1, 11, 10**6, sizes=sizes)
+def cut_plan(store: Split, sizes: tuple[int, ...]) -> CutPlan:
+    return CutPlan.simple(store.lengths, N, 1, 11, 10**6, sizes=sizes)
 
 
 def take_gradient(model: Any) -> Gradient:
@@ -207,8 +211,8 @@ def test_gradient_and_loss_of_a_batch_do_not_depend_on_its_micro_batches(
     )
     plans = {
         **{how: cut_plan(store, sizes) for how, sizes in CUTS.items()},
-        "the plan's own cut": Plan(store.lengths, N, 1, 11, 2 * int(store.lengths.max())),
-        "its cut without padding": Plan(store.lengths, N, 1, 11, 2 * int(store.lengths.max()), unpadded=True),
+        "the plan's own cut": Plan.simple(store.lengths, N, 1, 11, 2 * int(store.lengths.max())),
+        "its cut without padding": Plan.simple(store.lengths, N, 1, 11, 2 * int(store.lengths.max()), unpadded=True),
     }
     assert 1 < len(plans["the plan's own cut"].step(0).micro_batches) < N
     for padding in (True, False):
@@ -295,20 +299,23 @@ def test_a_wrong_count_is_told_apart(folders: dict[str, Path], runtime: Runtime,
 # Masked language modelling
 
 
-def blocks_store(folder: Path, tokenizer: Any) -> SplitStore:
-    ids = tokenizer([text for text, _ in tiny_texts(N, seed=9)], return_attention_mask=False)["input_ids"]
-    write_split(folder / "train.arrow", [EncodedChunk(ids, None, {})], {})
-    return SplitStore(folder / "train.arrow")
+def texts_of() -> list[str]:
+    return [text for text, _ in tiny_texts(N, seed=9)]
 
 
-def mlm_of(model: Any, tokenizer: Any, *, rate: float = 0.3) -> MaskedLanguageModelling:
+def blocks_store(folder: Path, tokenizer: Any) -> BlockStore:
+    """One block for each text."""
+    ids = tokenizer(texts_of(), add_special_tokens=False)["input_ids"]
+    return BlockStore([[cut_blocks(corpus_from([[each] for each in ids]), 30, cache=folder / "blocks")]], special=2)
+
+
+def mlm_of(model: Any, tokenizer: Any) -> MaskedLanguageModelling:
     return MaskedLanguageModelling(
-        pad_token_id=tokenizer.pad_token_id,
+        frame=Frame.of(tokenizer, takes_type_ids=takes_type_ids(model, tokenizer)),
+        vocab_size=len(tokenizer),
         mask_token_id=tokenizer.mask_token_id,
         special_ids=tokenizer.all_special_ids,
-        vocab_size=len(tokenizer),
-        takes_type_ids=takes_type_ids(model, tokenizer),
-        rate=rate,
+        rate=0.3,
         seed=5,
     )
 
@@ -319,7 +326,7 @@ def test_logits_at_the_masked_positions_are_those_of_the_full_model(
 ) -> None:
     model, tokenizer = model_of(folders[family], "fill-mask").eval(), load_tokenizer(folders[family])
     store, objective = blocks_store(tmp_path, tokenizer), mlm_of(model, tokenizer)
-    batch = objective.collate(store, np.arange(N), epoch=0)
+    batch = objective.collate(store, np.arange(N), epochs=np.zeros(N, dtype=np.int64), progress=0.0)
     assert batch.positions is not None and len(batch.positions) < batch.padded_tokens / 2
     with torch.inference_mode():
         gathered = objective.forward(model, batch)
@@ -340,54 +347,23 @@ def test_the_gradient_of_masked_tokens_does_not_depend_on_the_micro_batches(
     model, tokenizer = model_of(folders[family], "fill-mask"), load_tokenizer(folders[family])
     store, objective = blocks_store(tmp_path, tokenizer), mlm_of(model, tokenizer)
     rows = cut_plan(store, (N,)).rows(0)
-    original = whole_batch(model, tokenizer, store, rows)
-    masked, labels = original["input_ids"].clone(), torch.full_like(original["input_ids"], -100)
-    counts = []
-    for i, row in enumerate(rows):
-        changed, chosen = objective.mask(store.input_ids(int(row)), epoch=0, row=int(row))
-        masked[i, : len(changed)] = torch.from_numpy(changed)
-        labels[i, chosen] = original["input_ids"][i, chosen]
-        counts.append(len(chosen))
-    logits = model.train()(**{**original, "input_ids": masked}).logits
-    expected = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+    whole = objective.collate(store, rows, epochs=np.zeros(N, dtype=np.int64), progress=0.0)
+    assert whole.positions is not None and whole.targets is not None
+    masked, width = whole.inputs["input_ids"], whole.inputs["input_ids"].shape[1]
+    original = masked.flatten().clone()
+    original[whole.positions] = whole.targets
+    plain = tokenizer([texts_of()[row] for row in rows], padding=True, return_tensors="pt")
+    assert torch.equal(original.view_as(masked), plain["input_ids"]), "what is hidden aside, the tokenizer's own rows"
+    labels = torch.full((N * width,), -100).scatter(0, whole.positions, whole.targets)
+    logits = model.train()(**{**plain, "input_ids": masked}).logits
+    expected = functional.cross_entropy(logits.flatten(0, 1), labels, ignore_index=-100)
     expected.backward()
     reference = take_gradient(model)
-    assert len(set(counts)) > 1, "equal counts would make a mean of means right"
+    counts = torch.bincount(whole.positions // width, minlength=N)
+    assert len(counts.unique()) > 1, "equal counts would make a mean of means right"
     for padding in (True, False):
         assert padding or unpad(model) is None
         for how, sizes in CUTS.items():
             record = one_step(model, objective, store, cut_plan(store, sizes), runtime)
             assert distance(take_gradient(model), reference) <= EQUAL, (how, padding)
             assert record.loss == pytest.approx(float(expected.detach()), rel=EQUAL), (how, padding)
-
-
-def test_masks_depend_on_seed_epoch_and_block_alone_and_follow_the_paper(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
-    model, tokenizer = model_of(folders["bert"], "fill-mask"), load_tokenizer(folders["bert"])
-    objective = mlm_of(model, tokenizer, rate=0.15)
-    words = np.array(tokenizer.convert_tokens_to_ids(list(WORDS)))
-    ids = np.concatenate([[2], np.tile(words, 100), [3]]).astype(np.int32)
-    changed, chosen = objective.mask(ids, epoch=1, row=2)
-    again, chosen_again = objective.mask(ids, epoch=1, row=2)
-    np.testing.assert_array_equal(changed, again)
-    np.testing.assert_array_equal(chosen, chosen_again)
-    assert not np.array_equal(objective.mask(ids, epoch=2, row=2)[1], chosen)
-    assert not np.array_equal(objective.mask(ids, epoch=1, row=3)[1], chosen)
-
-    assert not {0, len(ids) - 1} & set(chosen), "special tokens are never chosen"
-    elsewhere = np.setdiff1d(np.arange(len(ids)), chosen)
-    np.testing.assert_array_equal(changed[elsewhere], ids[elsewhere])
-    # Shares of about 660 draws out of 4,400: bounds of four standard deviations.
-    assert len(chosen) / (len(ids) - 2) == pytest.approx(0.15, abs=0.022)
-    assert (changed[chosen] == 4).mean() == pytest.approx(0.8, abs=0.063)
-    assert (changed[chosen] == ids[chosen]).mean() == pytest.approx(0.1, abs=0.05)
-    others = changed[chosen][(changed[chosen] != 4) & (changed[chosen] != ids[chosen])]
-    assert len(others) and (others > 4).all()
-
-
-def test_a_block_always_has_a_masked_token(folders: dict[str, Path]) -> None:
-    model, tokenizer = model_of(folders["bert"], "fill-mask"), load_tokenizer(folders["bert"])
-    objective = mlm_of(model, tokenizer, rate=0.001)
-    for row in range(50):
-        assert len(objective.mask(np.array([2, 5, 6, 3]), epoch=0, row=row)[1]) == 1

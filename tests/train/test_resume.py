@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from tiny import tiny_data, tiny_recipe
+from tiny import tiny_data, tiny_recipe, tiny_texts
 
+from bert_cli.data.order import Drawn
 from bert_cli.data.plan import Plan
 from bert_cli.errors import BertctlError, DataError, Interrupted, ModelError, Preempted, UsageError
 from bert_cli.run import fit as fitting
@@ -42,6 +42,30 @@ def whole(tiny_bert: Path, data: Path, tmp_path_factory: pytest.TempPathFactory)
     out = tmp_path_factory.mktemp("resume") / "whole"
     finetune(tiny_recipe(tiny_bert, data, out), quiet=True)
     return out
+
+
+def pretraining(model: Path, corpus: Path, out: Path) -> Any:
+    """17 steps: eight at length 10, four more in larger batches, five at length 16."""
+    changes: dict[str, Any] = {
+        "data__max_length": 16,
+        "data__lengths": {10: 0.7, 16: 0.3},
+        "train__batch_sizes": {5: 0.5, 7: 0.5},
+        "train__budget": "17 steps",
+        "mask__final_rate": 0.4,
+        "eval__every": "5 steps",
+        "run__save_every": "2 steps",
+    }
+    return tiny_recipe(model, corpus, out, task="fill-mask-nsp", mask={"rate": 0.1}, **changes)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a pretraining run that was never stopped, beside its corpus."""
+    root = tmp_path_factory.mktemp("pretrained")
+    texts = (text for text, _ in tiny_texts(30, longest=40))
+    (root / "corpus.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    finetune(pretraining(tiny_bert, root / "corpus.txt", root / "whole"), quiet=True)
+    return root / "whole"
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, step: int, how: Callable[[], None]) -> None:
@@ -86,7 +110,8 @@ def records(out: Path) -> list[dict[str, Any]]:
 
 def differences(one: Path, other: Path) -> list[str]:
     """Everything in which two finished runs differ."""
-    first, second = (checkpoint.load(out / "checkpoints" / f"step-{STEPS:08d}") for out in (one, other))
+    last = max(folder.name for folder in (one / "checkpoints").iterdir())
+    first, second = (checkpoint.load(out / "checkpoints" / last) for out in (one, other))
     found = [
         f"{stem}/{name}"
         for stem in ("model", "optimizer")
@@ -96,7 +121,8 @@ def differences(one: Path, other: Path) -> list[str]:
     states = [{k: v for k, v in loaded.state.items() if k != "seconds"} for loaded in (first, second)]
     found += ["state"] * (states[0] != states[1])
     found += ["metrics"] * (records(one) != records(other))
-    for file in ("best/model.safetensors", "best/config.json", "predictions/validation.jsonl", "recipe.yaml"):
+    files = ["best/model.safetensors", "best/config.json", "predictions/validation.jsonl", "recipe.yaml"]
+    for file in (file for file in files if (one / file).exists()):
         contents = [(out / file).read_text(encoding="utf-8", errors="surrogateescape") for out in (one, other)]
         if file == "recipe.yaml":
             contents = [text.replace(str(out), "OUT") for text, out in zip(contents, (one, other), strict=True)]
@@ -120,6 +146,31 @@ def test_a_resumed_run_ends_in_the_same_bits(
     assert differences(whole, tmp_path / "run") == []
 
 
+@pytest.mark.parametrize(
+    ("budget", "steps"), [("13 steps", 13), (1.4, 11), ("900 tokens", None)], ids=["steps", "epochs", "tokens"]
+)
+def test_a_run_of_any_budget_is_resumed_in_the_middle_of_an_epoch(
+    tiny_bert: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: Any, steps: int | None
+) -> None:
+    changes = {"train__budget": budget, "eval__every": "4 steps", "run__save_every": "100 tokens"}
+    unbroken = finetune(tiny_recipe(tiny_bert, data, tmp_path / "whole", **changes), quiet=True).state
+    assert unbroken.step == steps or (steps is None and 900 <= unbroken.tokens < 900 + 8 * 32)
+    recipe = tiny_recipe(tiny_bert, data, tmp_path / "run", **changes)
+    interrupted(monkeypatch, recipe, step=7, how=crash)
+    resumed(recipe)
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("step", [6, 8, 9, 15])
+def test_pretraining_is_resumed_within_and_between_its_phases(
+    tiny_bert: Path, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    recipe = pretraining(tiny_bert, pretrained.parent / "corpus.txt", tmp_path / "run")
+    interrupted(monkeypatch, recipe, step=step, how=crash)
+    resumed(recipe)
+    assert differences(pretrained, tmp_path / "run") == []
+
+
 def test_a_run_stopped_twice_ends_in_the_same_bits(
     tiny_bert: Path, data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,8 +186,8 @@ def test_a_run_stopped_twice_ends_in_the_same_bits(
 class ShiftedPlan(Plan):
     """One step ahead of the plan."""
 
-    def rows(self, step: int) -> np.ndarray:
-        return super().rows(step + 1)
+    def draw(self, step: int) -> Drawn:
+        return super().draw(step + 1)
 
 
 def test_a_plan_that_is_off_by_one_after_resuming_is_told_apart(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup, get_wsd_schedule
 
-from bert_cli.train.schedule import Schedule
+from bert_cli.train.schedule import VIRTUAL_STEPS, Schedule
 
 KINDS = ("linear", "cosine", "constant", "wsd")
 PEAK = 3e-4
@@ -83,6 +83,19 @@ def test_constant_stays_at_the_peak(schedule: Schedule) -> None:
 )
 def test_a_warm_up_below_one_is_a_share_and_else_a_number_of_steps(warmup: float, total: int, steps: int) -> None:
     assert Schedule("linear", PEAK, total, warmup=warmup).warmup_steps == steps
+
+
+@given(schedules(), st.floats(0, 1))
+def test_the_rate_of_a_run_that_time_ends_is_that_of_the_step_as_far_along(schedule: Schedule, progress: float) -> None:
+    assert schedule.at(progress) == schedule.lr(min(int(progress * schedule.total_steps), schedule.total_steps - 1))
+    assert schedule.at(1.0) == schedule.lr(schedule.total_steps - 1) > 0
+
+
+def test_virtual_steps_are_fine_enough_to_follow_the_curve() -> None:
+    fine = Schedule("linear", PEAK, VIRTUAL_STEPS, warmup=0.1)
+    assert fine.at(0.05) == pytest.approx(PEAK / 2, rel=1e-4)
+    assert fine.at(0.55) == pytest.approx(PEAK / 2, rel=1e-4)
+    assert fine.at(1.0) == pytest.approx(0, abs=1e-5 * PEAK)
 
 
 def test_wsd_is_flat_until_its_decay_begins() -> None:

@@ -1,0 +1,73 @@
+"""Prepared corpora as they are read: what does not fit together is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prepared import TEXT, documents, flat, prepare, trained
+
+from bert_cli.data.shards import ARRAYS, Corpus, is_prepared, shard_folder, unigram_counts
+from bert_cli.errors import DataError
+
+
+def test_large_vocabularies_are_kept_in_four_bytes(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"<unk>": 0, **{f"w{i}": i for i in range(1, 70_000)}}
+    model = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    large = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="<unk>")
+    corpus = prepare(tmp_path, "w1 w69999 w65536", large)
+    assert corpus.shards[0].tokens.dtype == np.uint32
+    assert documents(corpus) == [[[1, 69_999, 65_536]]]
+    assert prepare(tmp_path, "a", trained("bpe"), out="small").shards[0].tokens.dtype == np.uint16
+
+
+def test_counts_of_tokens_are_those_of_a_loop(tmp_path: Path) -> None:
+    corpus = prepare(tmp_path, TEXT, trained("wordpiece"), shard_tokens=50)
+    expected = np.zeros(corpus.facts["vocab_size"], dtype=int)
+    for found in documents(corpus):
+        for token in flat(found):
+            expected[token] += 1
+    np.testing.assert_array_equal(unigram_counts(corpus), expected)
+    assert len(expected) == len(trained("wordpiece"))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("damage", ["shorter", "gone", "swapped", "pickle"])
+def test_a_damaged_corpus_is_refused(name: str, damage: str, tmp_path: Path) -> None:
+    corpus = prepare(tmp_path, TEXT, trained("bpe"))
+    file = shard_folder(corpus.folder, 0) / f"{name}.npy"
+    raw = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    elif damage == "shorter":
+        file.write_bytes(raw[:-1])
+    elif damage == "swapped":
+        file.write_bytes(raw.replace(b"<u2", b"<i2").replace(b"<i8", b"<u8").replace(b"|b1", b"|u1"))
+    else:
+        np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        file.write_bytes(file.read_bytes().ljust(len(raw), b"\0")[: len(raw)])
+    with pytest.raises(DataError, match="D062") as error:
+        Corpus.open(corpus.folder)
+    assert name in str(error.value.where)
+
+
+def test_other_versions_and_other_folders_are_refused(tmp_path: Path) -> None:
+    corpus = prepare(tmp_path, TEXT, trained("bpe"))
+    marker = corpus.folder / "corpus.json"
+    facts = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**facts, "version": 99}))
+    with pytest.raises(DataError, match="D061"):
+        Corpus.open(corpus.folder)
+    for damaged in ("[]", "{", json.dumps({"version": 1}), json.dumps({**facts, "shards": 3})):
+        marker.write_text(damaged)
+        with pytest.raises(DataError, match="D06[12]"):
+            Corpus.open(corpus.folder)
+    assert not is_prepared(tmp_path)
+    with pytest.raises(DataError, match="D060"):
+        Corpus.open(tmp_path)
