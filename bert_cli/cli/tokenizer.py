@@ -37,12 +37,10 @@ def train(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Text, JSONL or Parquet: a file, folder or 'GLOB'; hub:OWNER/NAME.")
     ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tokenizer.", show_default=False)],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys of tokenizer and data.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the tokenizer.", show_default=False)
     ] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", help="wordpiece, bpe or unigram. Default: wordpiece.", show_default=False)
@@ -64,14 +62,6 @@ def train(
 
     bertctl tokenizer train corpus.txt --out my-tokenizer --vocab-size 8192
     """
-    if out is None:
-        raise UsageError(
-            "U092",
-            "no folder for the tokenizer is named",
-            key="--out",
-            allowed="a new folder",
-            help="--out my-tokenizer",
-        )
     recipe = _recipe(source, overrides or [], kind=kind, vocab_size=vocab_size, lowercase=uncased)
     from bert_cli.run import tokenizer as run
 
@@ -123,7 +113,7 @@ def _recipe(
     """The keys of tokenizer and data that are given.
 
     Raises:
-        UsageError: a key that no tokenizer depends on (U094); all of them at once.
+        UsageError: a key that no tokenizer depends on (U092); all of them at once.
     """
     from bert_cli.recipe.load import load_recipe
 
@@ -137,7 +127,7 @@ def _idle_keys(loaded: Loaded) -> list[UsageError]:
     given = [key for key, origin in loaded.origins.items() if origin.kind == "override" and not key.startswith(_READ)]
     return [
         UsageError(
-            "U094",
+            "U092",
             f"{key} changes nothing for a tokenizer",
             key=key,
             allowed="keys of tokenizer, data.documents, data.columns, data.encoding, data.limit, data.max_length",

@@ -45,7 +45,7 @@ def train_tokenizer(
 
     Raises:
         DataError: no text (D070), or no character often enough (D071).
-        UsageError: too few tokens for this kind (L061), or a package that it needs is absent (L062).
+        UsageError: too few tokens for this kind (L061), or a package that it needs is absent (L063).
     """
     if iter(texts) is texts:
         raise TypeError("texts are read twice: give a list, or an object that begins anew")

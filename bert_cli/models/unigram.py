@@ -33,13 +33,13 @@ def unigram_pieces(
         characters: of all texts, about.
 
     Raises:
-        UsageError: the package sentencepiece is not installed (L062).
+        UsageError: the package sentencepiece is not installed (L063).
     """
     try:
         from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
     except ImportError:
         raise UsageError(
-            "L062",
+            "L063",
             "a unigram tokenizer is trained by the package sentencepiece, which is not installed",
             key="tokenizer.kind",
             found="unigram",

@@ -262,10 +262,15 @@ def _check_unchanged(recipe: Recipe, located: Located, sources: Mapping[str, Sou
 
 def _train(recipe: Recipe, seeds: int, *, offline: bool, overwrite: bool, quiet: bool, note: Note) -> Probed:
     """One task, trained or taken over from a finished run."""
-    if seeds == 1:
-        runs = [finetune(recipe, offline=offline, overwrite=overwrite, quiet=quiet, note=note).as_dict()]
-    else:
-        runs = list(run_seeds(recipe, seeds, offline=offline, overwrite=overwrite, note=note).runs.values())
+    try:
+        if seeds == 1:
+            runs = [finetune(recipe, offline=offline, overwrite=overwrite, quiet=quiet, note=note).as_dict()]
+        else:
+            runs = list(run_seeds(recipe, seeds, offline=offline, overwrite=overwrite, note=note).runs.values())
+    except BertctlError as error:
+        # Training names the flag with which it goes on; a probe goes on without one.
+        error.help = error.help and error.help.replace(" with --resume auto", "").replace(" --resume auto", "")
+        raise
     values = [run["value"] for run in runs]
     known = [value for value in values if value is not None and not math.isnan(value)]
     spread_of = spread(known) if len(known) == len(values) else None

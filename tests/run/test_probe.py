@@ -14,7 +14,7 @@ from tiny import tiny_data, tiny_model
 from typer.testing import CliRunner
 
 from bert_cli.cli.probe import probe as command
-from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError
+from bert_cli.errors import BertctlError, DataError, ErrorGroup, Interrupted, UsageError
 from bert_cli.recipe.load import load_recipe
 from bert_cli.run.probe import RECIPE, TASKS, probe
 from bert_cli.tasks import find_task
@@ -142,6 +142,19 @@ def test_several_seeds_give_mean_and_deviation(tiny_bert: Path, world: Path, tmp
     assert found.tasks["sst2"].value == pytest.approx(statistics.mean(values))
     assert found.tasks["sst2"].std == pytest.approx(statistics.stdev(values))
     assert found.tasks["sst2"].seconds == pytest.approx(sum(run["train_seconds"] for run in runs))
+
+
+def test_a_probe_that_was_stopped_goes_on_with_the_same_command(
+    tiny_bert: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: Any, **options: Any) -> None:
+        raise Interrupted("S001", "stopped", help="the same command with --resume auto goes on from there")
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
+        patch.setattr("bert_cli.run.probe.finetune", stopped)
+        probed(tiny_bert, world, tmp_path / "p")
+    assert caught.value.help == "the same command goes on from there"
+    assert set(probed(tiny_bert, world, tmp_path / "p").tasks) == {"sst2", "cola"}
 
 
 def test_the_shipped_settings_fit_every_default_task() -> None:
