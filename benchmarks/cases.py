@@ -41,7 +41,7 @@ CASES = {
     "start": Case(start, steps=0),
     "sst2": Case(partial(training, task="sst2")),
     "rte": Case(partial(training, task="rte"), data=("rte/train.tsv",)),
-    "mlm": Case(mlm, data=(DOCUMENTS,)),
+    "mlm": Case(mlm, data=(DOCUMENTS,), steps=30),
     "inference": Case(inference),
     "ranks": Case(ranks),
     "exactness": Case(exactness, pairs=1, steps=STEPS, timed=False),

@@ -20,7 +20,8 @@ HELD_OUT = 256
 """Blocks for the judge, which neither side sees."""
 VALIDATION = 5
 """Per cent of the documents on which each side evaluates itself, as the public example does unless told otherwise."""
-LR = 5e-5
+LR = 5e-4
+"""At the public example's 5e-5 a new head does not yet beat the frequencies of the tokens after so few steps."""
 TRAINER = (
     f"--per_device_train_batch_size {BATCH} --per_device_eval_batch_size {BATCH} --max_length {MAX_LENGTH} "
     f"--validation_split_percentage {VALIDATION} --learning_rate {LR} --lr_scheduler_type linear --warmup_steps 0.1 "

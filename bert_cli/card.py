@@ -309,7 +309,7 @@ def _scores(facts: CardFacts) -> str:
     text = _table(("split", "n", *(_md(_metric_name(name)) for name in names)), rows)
     for split in facts.splits:
         if split.held_out is not None:
-            text += f"\n\nThe split {_md(split.split)} is {100 * split.held_out:g} % held out of the training data."
+            text += f"\n\nThe split {_md(split.split)} is {100 * split.held_out:.3g} % held out of the training data."
     if facts.selected_by:
         metric, split_name = (_md(part) for part in facts.selected_by)
         text += (

@@ -270,6 +270,10 @@ def test_losses_and_errors_are_better_when_smaller() -> None:
         "mae",
         "loss",
         "perplexity",
+        "mlm_loss",
+        "nsp_loss",
+        "sop_loss",
+        "rtd_loss",
         "stereotype_score",
     ]
     assert larger_is_better("evaluate:mine/score")

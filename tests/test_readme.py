@@ -94,6 +94,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "hits").mkdir()
     (folder / "hits" / "hits.py").write_text(HITS)
     write_world(folder, seed=0, sizes=Sizes(documents=20, train=2, validation=2, test=2))
+    shutil.copy(folder / "corpus.txt", folder / "fresh.txt")
+    write_pairs(folder / "blimp")
     with pytest.MonkeyPatch.context() as patch, own_metric_modules(folder):
         patch.chdir(folder)
         patch.setenv("BERTCTL_DATA", str(folder / "data"))
@@ -133,19 +135,34 @@ def write_own_pairs(folder: Path) -> None:
     (folder / "new.csv").write_text("question,answer\nis it good?,a fine film\nis it dull?,a fine film\n")
 
 
+def write_pairs(folder: Path) -> None:
+    """`test.jsonl` as BLiMP's."""
+    folder.mkdir()
+    pair = {
+        "field": "syntax",
+        "linguistics_term": "order",
+        "UID": "order",
+        "sentence_good": "a b",
+        "sentence_bad": "b a",
+    }
+    (folder / "test.jsonl").write_text(f"{json.dumps(pair)}\n" * 3)
+
+
 def call(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run one line that begins with `bertctl`, or with `echo` and a pipe into it."""
     before, pipe, after = command.partition(" | ")
     if pipe:
         texts = shlex.split(before)[1:]
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{' '.join(texts)}\n".encode())))
-    words = shlex.split(after or before)[1:]
+    # Minutes of training become steps.
+    words = [re.sub(r"^train.budget=.*", "train.budget=2 steps", word) for word in shlex.split(after or before)[1:]]
     own = [flag for flag in words if flag.startswith("--")]
     extra: list[str] = []
     quick = iter(QUICK.get(words[0], []))
     for word in quick:
         if not word.startswith("--"):
-            extra.append(word)
+            # A model that goes on has its shape and its tokenizer already.
+            extra += [] if "--model" in own else [word]
         elif word == "--quiet":
             extra += [] if "--print-config" in own else [word]
         elif (value := next(quick)) and word not in own:

@@ -80,7 +80,7 @@ def _split_rows(result: Result, *, unit: str) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, split in (facts.splits if facts else {}).items():
         share = split["held_out"]
-        source = split["origin"] if share is None else f"{100 * share:g} % held out of {split['origin']}"
+        source = split["origin"] if share is None else f"{100 * share:.3g} % held out of {split['origin']}"
         rows.append(("scored on" if not rows else "", f"{name}: {source}, {split['rows']} {unit}"))
     return rows
 

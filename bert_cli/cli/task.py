@@ -99,7 +99,9 @@ def recipe_of(task: Task) -> str | None:
 def example(task: Task) -> str:
     """A command that trains or scores the task; `DIR` and `FILE` stand for data that the hub does not have."""
     if task.pretrains:
-        return f"bertctl pretrain --task {task.name} --data FILE --model google-bert/bert-base-uncased"
+        electra = task.objective == "replaced-token-detection"
+        model = "google/electra-small-discriminator" if electra else "google-bert/bert-base-uncased"
+        return f"bertctl pretrain --task {task.name} --data FILE --model {model}"
     data = "" if task.hub is not None else " --data DIR"
     if task.objective == MINIMAL_PAIRS:
         return f"bertctl eval google-bert/bert-base-uncased --task {task.name}{data}"

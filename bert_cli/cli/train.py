@@ -247,6 +247,8 @@ def _load(verb: str, given: dict[str, Any]) -> Loaded:
             allowed="one recipe, and any number of key=value",
             help=f"give {recipes[-1]} alone, with the line `extends: {recipes[0]}` in it",
         )
+    if verb == "pretrain":
+        overrides += _cleared(given, overrides)
     out = given["out"]
     task = given["task"]
     if verb == "pretrain" and task is None and not recipes:
@@ -272,6 +274,15 @@ def _load(verb: str, given: dict[str, Any]) -> Loaded:
         alone = load_recipe(recipe, overrides=overrides, flags={**flags, "task": None}, verb=verb)
         _check_task(recipe, alone.recipe.task, task, verb=verb)
     return load_recipe(recipe, task=task, overrides=overrides, flags=flags, verb=verb)
+
+
+def _cleared(given: dict[str, Any], overrides: list[str]) -> list[str]:
+    """What a recipe may say of the same thing under another key, which would win over what the command asks for."""
+    pairs = (("epochs", "train.epochs", "train.budget"), ("batch_size", "train.batch_size", "train.batch_sizes"))
+    words = [word.partition("=")[0] for word in overrides]
+    return [
+        f"{other}=" for flag, key, other in pairs if (given[flag] is not None or key in words) and other not in words
+    ]
 
 
 def _check_task(recipe: str, own: str | None, task: str, *, verb: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bert_cli.data.cache import only_writer, touch
 from bert_cli.data.cutting import STRETCH, Cut, across_documents, by_sentences, by_tokens
 from bert_cli.data.growing import Growing
 from bert_cli.data.holdout import holdout
@@ -54,7 +55,7 @@ class Blocks:
     """
 
     def __init__(self, corpus: Corpus, room: int, folder: Path) -> None:
-        self.corpus, self.room, self.shards = corpus, room, corpus.shards
+        self.corpus, self.room, self.shards, self.folder = corpus, room, corpus.shards, folder
         self.facts: dict[str, Any] = json.loads((folder / "blocks.json").read_text(encoding="utf-8"))
         self.lengths, self.index = _mapped(folder / "lengths.npy"), _mapped(folder / "index.npy")
         parted = (folder / "parts.npy").exists()
@@ -108,11 +109,14 @@ def cut_blocks(
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode())
     digest.update(b"" if held_out is None else np.packbits(held_out).tobytes())
     folder = cache / digest.hexdigest()[:32]
-    if not (folder / "blocks.json").is_file():
-        wanted = None if held_out is None else held_out == which
-        with drafted(folder) as draft:
-            _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
-    return Blocks(corpus, room, folder)
+    cache.mkdir(parents=True, exist_ok=True)
+    with only_writer(cache / f".lock-{folder.name}"):
+        if not (folder / "blocks.json").is_file():
+            wanted = None if held_out is None else held_out == which
+            with drafted(folder) as draft:
+                _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
+        touch(folder / "blocks.json")
+        return Blocks(corpus, room, folder)
 
 
 def _write(folder: Path, corpus: Corpus, room: int, *, by: By, cross: bool, wanted: np.ndarray | None) -> None:
@@ -183,6 +187,7 @@ class BlockStore:
 
     Attributes:
         lengths: tokens of each row, special tokens included. Shape: `[N]` int32.
+        blocks: all of them, in the order of the rows.
         ranges: the rows of each corpus, for each phase.
     """
 
@@ -191,17 +196,17 @@ class BlockStore:
     def __init__(
         self, phases: Sequence[Sequence[Blocks]], *, special: int, facts: Mapping[str, Any] | None = None
     ) -> None:
-        self._blocks = [blocks for phase in phases for blocks in phase]
-        self._edges = np.cumsum([0, *map(len, self._blocks)])
+        self.blocks = [blocks for phase in phases for blocks in phase]
+        self._edges = np.cumsum([0, *map(len, self.blocks)])
         self._special = special
         self.facts: dict[str, Any] = dict(facts or {})
-        self.lengths = np.concatenate([blocks.lengths for blocks in self._blocks])
+        self.lengths = np.concatenate([blocks.lengths for blocks in self.blocks])
         self.lengths += special
         places = iter(zip(self._edges[:-1].tolist(), self._edges[1:].tolist(), strict=True))
         self.ranges = tuple(tuple(range(*next(places)) for _ in phase) for phase in phases)
-        documents = {id(blocks.corpus): blocks.corpus.n_documents for blocks in self._blocks}
+        documents = {id(blocks.corpus): blocks.corpus.n_documents for blocks in self.blocks}
         first = dict(zip(documents, accumulate(documents.values(), initial=0), strict=False))
-        self._first_document = [first[id(blocks.corpus)] for blocks in self._blocks]
+        self._first_document = [first[id(blocks.corpus)] for blocks in self.blocks]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -217,7 +222,7 @@ class BlockStore:
         owners = np.searchsorted(self._edges, rows, side="right") - 1
         at = 0
         for owner, row in zip(owners.tolist(), (rows - self._edges[owners]).tolist(), strict=True):
-            blocks = self._blocks[owner]
+            blocks = self.blocks[owner]
             for shard, start, length in blocks.stretches(row):
                 ids[at : at + length] = blocks.shards[shard].tokens[start : start + length]
                 words[at : at + length] = blocks.shards[shard].words[start : start + length]
@@ -230,12 +235,12 @@ class BlockStore:
         Shape: `[s]` int64.
         """
         owner, own = self._place(row)
-        return np.cumsum(self._blocks[owner].parts_of(own), dtype=np.int64)
+        return np.cumsum(self.blocks[owner].parts_of(own), dtype=np.int64)
 
     def document(self, row: int) -> int:
         """The document of a row (of its first token), unique over all corpora."""
         owner, own = self._place(row)
-        return self._first_document[owner] + int(self._blocks[owner].index[own]["document"])
+        return self._first_document[owner] + int(self.blocks[owner].index[own]["document"])
 
     def neighbours(self, row: int) -> tuple[int, int]:
         """First row and end of the blocks of the same phase and corpus, which another segment may be drawn from.

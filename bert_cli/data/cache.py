@@ -70,7 +70,7 @@ def evict(home: Path, *, keep: Collection[Path]) -> None:
         if time.time() - _used(draft) > DAY:
             shutil.rmtree(draft, ignore_errors=True)
     used = {found.parent: _used(found) for cache, name in MARKERS.items() for found in (home / cache).glob(f"*/{name}")}
-    sizes = {folder: sum(_size(file) for file in folder.rglob("*")) for folder in used}
+    sizes = {folder: sum(_size(file) for file in folder.rglob("*") if not file.is_dir()) for folder in used}
     total = sum(sizes.values())
     for folder in sorted(used, key=lambda folder: used[folder]):
         if total <= room:

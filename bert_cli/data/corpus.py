@@ -7,6 +7,7 @@ lines of text, stripped; blank ones are gone. Looking for a corpus costs a folde
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,12 +50,13 @@ class CorpusPart:
 
     path: Path | None = None
     hub: HubSplit | None = None
+    root: Path | None = None
 
     @property
     def name(self) -> str:
-        """What messages call it: the file's name, or `OWNER/NAME:CONFIG:SPLIT`."""
+        """What messages call it: the file's path below the folder that all share, or `OWNER/NAME:CONFIG:SPLIT`."""
         if self.path is not None:
-            return self.path.name
+            return self.path.name if self.root is None else self.path.relative_to(self.root).as_posix()
         assert self.hub is not None
         return ":".join(filter(None, [self.hub.path, self.hub.config, self.hub.split]))
 
@@ -119,7 +121,8 @@ def find_corpus(source: str, *, offline: bool = False) -> list[CorpusPart]:
         )
     for file in files:
         _refuse_table(file)
-    return [CorpusPart(file) for file in files]
+    shared = Path(os.path.commonpath([file.parent for file in files]))
+    return [CorpusPart(file, root=shared) for file in files]
 
 
 def read_documents(

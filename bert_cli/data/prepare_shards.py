@@ -1,7 +1,7 @@
 """Writes a prepared corpus: one shard after the other, published when it is whole, and `corpus.json` last.
 
 A shard knows how far the text was read, so a killed preparation goes on after its last whole one and ends with the same
-bytes. What was begun with other text, settings or another tokenizer is begun anew; what is finished is never replaced.
+bytes. What was begun or finished with other text, settings or another tokenizer is never replaced.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from bert_cli.errors import DataError, ResourceError, listing
 from bert_cli.files import drafted, publish
 
 SHARD_TOKENS = 1 << 24
+RULES = 1
+"""Version of the rules that find sentences and words."""
+_SEGMENTERS = {"tokenizer": (), "jieba": ("jieba",)}
 
 Note = Callable[[str], None]
 
@@ -62,13 +65,14 @@ def prepare_corpus_folder(
         ResourceError: the disk is full (P021).
         UsageError: jieba is asked for and not installed (U077).
     """
+    segment = jieba_segment() if settings.words == "jieba" else None
     identity = corpus_identity(parts, made_from, settings)
     with _named_shortage(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(folder.parent / f".lock-{folder.name}"):
             if (folder / MARKER).is_file():
                 return _same(Corpus.open(folder), identity)
-            encoder = Encoder(tokenizer, segment=jieba_segment() if settings.words == "jieba" else None)
+            encoder = Encoder(tokenizer, segment=segment)
             done = _begun(folder, {**identity, "shard_tokens": shard_tokens}, note=note)
             _copy(made_from.files, folder / "tokenizer")
             reader = Reader(parts, settings, Position(**done[-1]["position"]) if done else Position())
@@ -97,7 +101,8 @@ def corpus_identity(parts: Sequence[CorpusPart], made_from: TokenizerFiles, sett
         "tokenizer": made_from.digest,
         "settings": settings.as_dict(),
         "sources": [{"name": part.name, "fingerprint": part.fingerprint} for part in parts],
-        "software": {"tokenizers": metadata.version("tokenizers")},
+        "software": {name: metadata.version(name) for name in ("tokenizers", *_SEGMENTERS[settings.words])},
+        "rules": RULES,
     }
 
 
@@ -120,7 +125,7 @@ def _begun(folder: Path, identity: Mapping[str, Any], *, note: Note) -> list[dic
     """What the whole shards of the same preparation say, in order; everything else of it is deleted.
 
     Raises:
-        DataError: the folder holds something else (D065).
+        DataError: the folder holds something else (D065), or shards of another preparation (D064).
     """
     draft = folder / DRAFT
     if not draft.is_file() and folder.is_dir() and any(folder.iterdir()):
@@ -139,7 +144,14 @@ def _begun(folder: Path, identity: Mapping[str, Any], *, note: Note) -> list[dic
             done.append(json.loads(said.read_text(encoding="utf-8")))
         note(f"going on after {len(done)} shards")
     elif draft.is_file():
-        note("other text, settings or tokenizer than what was begun here: beginning anew")
+        raise DataError(
+            "D064",
+            "a corpus with other text, settings or another tokenizer was begun in this folder",
+            where=str(folder),
+            found="unfinished shards",
+            allowed="a new folder, or the command that began it, which goes on",
+            help="name another folder, or delete this one",
+        )
     whole = {shard_folder(folder, number).name for number in range(len(done))}
     shards = folder / "shards"
     for entry in shards.iterdir() if shards.is_dir() else ():

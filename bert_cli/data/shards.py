@@ -127,14 +127,6 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MARKER).is_file() or (folder / DRAFT).is_file()
 
 
-def unigram_counts(corpus: Corpus) -> npt.NDArray[np.int64]:
-    """How often each token occurs. Shape: `[vocab_size]`. Reads every token once, a few MB at a time."""
-    counts = np.zeros(corpus.facts["vocab_size"], dtype=np.int64)
-    for tokens in token_slices(corpus):
-        counts += np.bincount(tokens, minlength=len(counts))
-    return counts
-
-
 def token_slices(corpus: Corpus) -> Iterator[npt.NDArray[Any]]:
     """All tokens in order, as views of bounded length."""
     for shard in corpus.shards:

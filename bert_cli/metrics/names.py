@@ -64,6 +64,17 @@ METRICS: dict[str, Metric] = {
         larger_is_better=False,
     ),
     "perplexity": Metric(objectives=PRETRAINING, summary="exp(loss) of the masked tokens.", larger_is_better=False),
+    "mlm_loss": Metric(
+        objectives=PRETRAINING[1:], summary="Loss of the masked tokens alone, nats.", larger_is_better=False
+    ),
+    **{
+        f"{term}_loss": Metric(objectives=(objective,), summary=f"Loss of {what} alone, nats.", larger_is_better=False)
+        for term, objective, what in (
+            ("nsp", "fill-mask-nsp", "next sentences"),
+            ("sop", "fill-mask-sop", "sentence order"),
+            ("rtd", "replaced-token-detection", "replaced tokens"),
+        )
+    },
     "nsp_accuracy": Metric(objectives=("fill-mask-nsp",), summary="Share of pairs rightly told to follow or not."),
     "sop_accuracy": Metric(objectives=("fill-mask-sop",), summary="Share of pairs whose order was found."),
     "rtd_accuracy": Metric(

@@ -17,7 +17,7 @@ import torch
 from bert_cli.env import derived_seed, seed_everything
 from bert_cli.errors import ModelError, UsageError
 from bert_cli.models.build import Note, load_config, load_model, new_model
-from bert_cli.models.locate import Located
+from bert_cli.models.locate import locate
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 _ALIKE = ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size")
@@ -140,11 +140,11 @@ def load_electra(
     }
     kept = folder / DISCRIMINATOR if (folder / DISCRIMINATOR / "config.json").is_file() else folder
     _check_kind(kept)
-    discriminator: Any = load_model(Located(kept, str(kept)), auto_class="ElectraForPreTraining", **options)
+    discriminator: Any = load_model(locate(str(kept)), auto_class="ElectraForPreTraining", **options)
     beside = kept.parent / GENERATOR
     if kept.name == DISCRIMINATOR and (beside / "config.json").is_file():
         _check_kind(beside)
-        small: Any = load_model(Located(beside, str(beside)), auto_class="ElectraForMaskedLM", **options)
+        small: Any = load_model(locate(str(beside)), auto_class="ElectraForMaskedLM", **options)
         _check_alike(small.config, discriminator.config, beside)
         if not torch.equal(small.get_input_embeddings().weight, discriminator.get_input_embeddings().weight):
             note("the generator reads words through the discriminator's embeddings now, its own were others")

@@ -7,7 +7,7 @@ messages are made from it. Importing this costs pydantic (0.1 s); nothing heavie
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from pydantic import (
 
 from bert_cli.recipe.amount import Amount, AmountText
 from bert_cli.recipe.scalars import flow
+
+Key = TypeVar("Key", int, str)
 
 AUTO_SHARE = 0.1
 """Share of the training split that serves for validation where nothing else does."""
@@ -56,7 +58,12 @@ def _whole(shares: dict[int, float]) -> dict[int, float]:
     """Refuse shares that do not add up to the whole run."""
     if shares and (min(shares) < 1 or abs(sum(shares.values()) - 1) > 1e-6):
         raise ValueError("shares of all steps that add up to 1, as {128: 0.9, 512: 0.1}")
-    return shares
+    return _in_order(shares)
+
+
+def _in_order(values: dict[Key, float]) -> dict[Key, float]:
+    """The keys in their order, whatever order they were written in: equal recipes are equal runs."""
+    return dict(sorted(values.items()))
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_no_bare_word)]
@@ -69,6 +76,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Mix = Annotated[dict[str, Positive], AfterValidator(_in_order)]
 Phases = Annotated[dict[int, Positive], BeforeValidator(_whole_keys), AfterValidator(_whole)]
 
 
@@ -125,7 +133,7 @@ class DataSection(Section):
     source: str | None = Field(
         None, description="Folder or file, or hub:OWNER/NAME[:CONFIG]; default: the task's own on the hub."
     )
-    mix: dict[str, Positive] = Field(
+    mix: Mix = Field(
         default_factory=dict,
         description="Pretraining: several corpora instead of one source, each with its weight in the stream.",
     )

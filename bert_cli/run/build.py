@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bert_cli.data.blocks import BlockStore
-from bert_cli.data.budget import Stage, merged, phases
+from bert_cli.data.budget import Stage, check_timed, merged, phases
 from bert_cli.data.order import Mixed, Shuffled
 from bert_cli.data.plan import Plan
 from bert_cli.data.split import Split
@@ -237,6 +237,7 @@ def _plan(prepared: Prepared, *, micro_batch_tokens: int) -> Plan:
     else:
         stages = [Stage(Shuffled(len(store), train.seed), train.batch_size)]
     amount = train.amount
+    check_timed(amount, stages=len(stages), warmup=train.warmup)
     return Plan(
         store.lengths,
         phases(stages, store.lengths, amount),

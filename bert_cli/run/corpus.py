@@ -1,7 +1,7 @@
 """From a pretraining recipe to blocks of tokens, with a tokenizer trained on the corpora where none is named.
 
 Each corpus is tokenised once, whatever is learnt from it later; blocks of a length are an index over its tokens. The
-documents to score on are held out of every corpus by the recipe's seed.
+documents to score on are held out of every corpus, the same ones in each run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +19,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bert_cli.data.blocks import Blocks, BlockStore, cut_blocks, held_out
-from bert_cli.data.cache import MARKERS, evict, touch
-from bert_cli.data.corpus import Reading, read_documents
+from bert_cli.data.cache import MARKERS, evict, only_writer, touch
 from bert_cli.data.portions import CorpusSettings
 from bert_cli.data.prepare_shards import corpus_identity, prepare_corpus_folder
-from bert_cli.data.sentences import document_pieces
-from bert_cli.data.shards import Corpus, unigram_counts
+from bert_cli.data.shards import Corpus
+from bert_cli.data.split import Split
 from bert_cli.data.store import Store
 from bert_cli.env import cache_dir
-from bert_cli.errors import DataError, ModelError
+from bert_cli.errors import DataError, ModelError, UsageError
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import AUTO_SHARE, Recipe
 from bert_cli.run.corpora import NamedCorpus, corpora_of
 from bert_cli.run.find import require_task
 from bert_cli.run.prepare import Note, Prepared, software
 from bert_cli.run.shards import tokenizer_files
+from bert_cli.run.tokenizer import Texts
 
 if TYPE_CHECKING:
     from bert_cli.objectives.frame import Frame
 
+MLM = "fill-mask"
 NSP = "fill-mask-nsp"
 PAIRS = (NSP, "fill-mask-sop")
 
@@ -81,17 +82,23 @@ def prepare_corpus(
         opened = [prepare.corpus(corpus) for corpus in corpora]
         for corpus in opened:
             touch(corpus.folder / MARKERS["corpora"])
-        if keep:
-            evict(home, keep={corpus.folder for corpus in opened})
         cut = _Cut(recipe, corpora, opened, Frame.of(tokenizer), home / "blocks", task.objective in PAIRS, whole)
         splits = cut.splits()
+        if keep:
+            cut_now = {blocks.folder for split in splits.values() for blocks in split.blocks}
+            evict(home, keep={corpus.folder for corpus in opened} | cut_now)
     if task.objective == NSP:
         for split in splits.values():
             check_documents(split)
     fingerprints = {name: value for corpus in corpora for name, value in corpus.fingerprints.items()}
-    facts: dict[str, Any] = {"labels": None, "columns": {}, "fingerprints": fingerprints, "doubts": []}
-    if whole is None:
-        note(_baseline(opened, splits["validation"], tokenizer))
+    made_by = tokenizer_files(folder, tokenizer).digest
+    facts: dict[str, Any] = {
+        "labels": None,
+        "columns": {},
+        "fingerprints": fingerprints,
+        "tokenizer": made_by,
+        "doubts": [],
+    }
     return Prepared(recipe, task, located, tokenizer, Store(splits, facts), None)
 
 
@@ -111,6 +118,7 @@ class _Preparation:
         if corpus.prepared is not None:
             found = Corpus.open(corpus.prepared)
             found.require_tokenizer(made_from.digest)
+            check_settings(self.recipe, found)
             return found
         settings = CorpusSettings.of(self.recipe.data)
         name = _named(corpus_identity(corpus.parts, made_from, settings))
@@ -122,6 +130,38 @@ class _Preparation:
             settings=settings,
             note=self.note,
         )
+
+
+def check_settings(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse what a recipe says about reading text where the text has been read before, and otherwise.
+
+    Raises:
+        DataError: a setting is neither the default nor that of the tokens (D066).
+    """
+    made, asked, usual = (
+        _flat(settings)
+        for settings in (
+            corpus.facts["settings"],
+            CorpusSettings.of(recipe.data).as_dict(),
+            CorpusSettings.of(Recipe().data).as_dict(),
+        )
+    )
+    other = [name for name, value in asked.items() if value not in (usual[name], made.get(name))]
+    if other:
+        raise DataError(
+            "D066",
+            "this corpus was prepared with other settings",
+            where=str(corpus.folder),
+            key="data.source",
+            found=", ".join(f"{name}: {asked[name]}" for name in other),
+            allowed=", ".join(f"{name}: {made.get(name)}" for name in other),
+            help="leave them out, or prepare the text anew: bertctl data prepare",
+        )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name; those of reading stand one level deeper."""
+    return {**{name: value for name, value in settings.items() if name != "reading"}, **settings["reading"]}
 
 
 @dataclass(frozen=True)
@@ -139,6 +179,16 @@ class _Cut:
     def splits(self) -> dict[str, BlockStore]:
         data = self.recipe.data
         longest = [data.max_length]
+        shortest = min([*data.lengths, *longest])
+        if self.frame.room(shortest, pair=self.pairs) < 2:
+            raise UsageError(
+                "R033",
+                "a block has no room for two tokens beside the special ones",
+                key="data.lengths" if data.lengths else "data.max_length",
+                found=shortest,
+                allowed=f"at least {2 + shortest - self.frame.room(shortest, pair=self.pairs)}",
+                help="data.max_length=128",
+            )
         if self.whole is not None:
             return {self.whole: self._split(longest, [None] * len(self.opened), which=False)}
         share = data.validation_share or AUTO_SHARE
@@ -166,7 +216,8 @@ class _Cut:
                 allowed="documents with blank lines between them, or one to a file with data.documents=files",
                 help="put a blank line between the documents",
             )
-        return held_out(n, max(share, least / n), self.recipe.train.seed)
+        # The same documents for every seed: scores of several runs, and of runs that go on from others, compare.
+        return held_out(n, max(share, least / n), 0)
 
     def _split(self, lengths: list[int], masks: Sequence[np.ndarray | None], *, which: bool) -> BlockStore:
         """The blocks of each length over each corpus; `which` of its documents is said as in `cut_blocks`."""
@@ -192,7 +243,7 @@ class _Cut:
         )
         facts = {
             "origin": self.corpora[0].name if len(self.corpora) == 1 else f"{len(self.corpora)} corpora",
-            "held_out": (data.validation_share or AUTO_SHARE) if which else None,
+            "held_out": documents / sum(corpus.n_documents for corpus in self.opened) if which else None,
             "documents": documents,
             "empty_texts": 0,
             "truncated": 0,
@@ -222,20 +273,6 @@ def _tokenizer_folder(
     return _trained_tokenizer(recipe, corpora, home=home, note=note)
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """The documents of all corpora as running texts; each pass reads them anew."""
-
-    corpora: Sequence[NamedCorpus]
-    recipe: Recipe
-
-    def __iter__(self) -> Iterator[str]:
-        data = self.recipe.data
-        for corpus in self.corpora:
-            for document in read_documents(corpus.parts, Reading.of(data), limit=data.limit):
-                yield "".join(document_pieces(document, by=data.sentences))
-
-
 def _trained_tokenizer(recipe: Recipe, corpora: Sequence[NamedCorpus], *, home: Path, note: Note) -> Path:
     from bert_cli.models.tokenizer import train_tokenizer
 
@@ -248,10 +285,13 @@ def _trained_tokenizer(recipe: Recipe, corpora: Sequence[NamedCorpus], *, home: 
         "software": software(),
     }
     folder = home / "tokenizers" / _named(shape)
-    if not (folder / "tokenizer.json").is_file():
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder.parent / f".lock-{folder.name}"):
+        if (folder / "tokenizer.json").is_file():
+            return folder
         note(f"training a {wanted.kind} tokenizer of {wanted.vocab_size} tokens")
         train_tokenizer(
-            _Texts(corpora, recipe),
+            Texts([part for corpus in corpora for part in corpus.parts], recipe.data),
             folder,
             kind=wanted.kind,
             vocab_size=wanted.vocab_size,
@@ -265,14 +305,25 @@ def _named(shape: object) -> str:
     return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def _baseline(corpora: Sequence[Corpus], held: BlockStore, tokenizer: Any) -> str:
-    """What a model reaches that knows only how often each token comes: a loss which stays there has learnt nothing."""
-    loss = unigram_loss(
-        sum((unigram_counts(corpus) for corpus in corpora[1:]), start=unigram_counts(corpora[0])),
-        held.content(np.arange(min(len(held), 4096))).ids,
-        special_ids=tokenizer.all_special_ids,
+def baseline(prepared: Prepared) -> str:
+    """What a model reaches that knows only how often each token comes: a loss which stays there has learnt nothing.
+
+    Estimated from blocks of the training and the validation split, spread over them evenly.
+    """
+    train, held = (
+        _sample(prepared.store.splits[name], most) for name, most in (("train", 16_384), ("validation", 4_096))
     )
-    return f"knowing only how often each token comes gives a loss of {loss:.2f} (perplexity {math.exp(loss):.0f})"
+    loss = unigram_loss(
+        np.bincount(train, minlength=len(prepared.tokenizer)), held, special_ids=prepared.tokenizer.all_special_ids
+    )
+    term = "loss" if prepared.task.objective == MLM else "mlm_loss"
+    return f"knowing only how often each token comes gives {term} {loss:.2f} (perplexity {math.exp(loss):.0f})"
+
+
+def _sample(split: Split, most: int) -> np.ndarray:
+    """The tokens of at most so many blocks. Shape: `[T]`."""
+    assert isinstance(split, BlockStore)
+    return split.content(np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)).ids
 
 
 def unigram_loss(counts: np.ndarray, ids: np.ndarray, *, special_ids: Sequence[int]) -> float:

@@ -66,7 +66,7 @@ def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, keep=False)
     return DryRun(
         task=prepared.task.name,
-        model=recipe.model.name or f"{recipe.model.config.get('model_type', 'bert')} from scratch",
+        model=recipe.model.name or f"{recipe.model.size or recipe.model.config.get('model_type', 'bert')} from scratch",
         columns=prepared.store.facts["columns"],
         labels=list(prepared.labels) if prepared.labels else None,
         splits={name: _split(prepared, name) for name in sorted(prepared.store.splits)},

@@ -70,7 +70,7 @@ class Evaluation:
     @property
     def rows(self) -> str:
         """What was scored, in words."""
-        place = self.origin if self.held_out is None else f"{100 * self.held_out:g} % held out of {self.origin}"
+        place = self.origin if self.held_out is None else f"{100 * self.held_out:.3g} % held out of {self.origin}"
         unit = "block" if self.task in PRETRAINING else "row"
         return f"{self.split}: {place}, {self.n} {unit}{'' if self.n == 1 else 's'}"
 
@@ -162,6 +162,8 @@ def _recipe(
         own += ["data.columns=", "data.labels=auto"]
     if new_data:
         own += ["data.validation=auto", "data.limit=", "data.mix="]
+    # Phases are of training; what is scored has one length.
+    own.append("data.lengths=")
     if facts is not None:
         own += [f"data.max_length={facts.max_length}", f"eval.batch_tokens={facts.batch_tokens}"]
         own.append(f"train.precision={facts.precision}")
@@ -195,7 +197,11 @@ def _check_rows(subject: Subject, recipe: Recipe, split: str, *, new_data: bool,
     """Refuse a split that is not there, and rows of a run that are not those of its recorded score."""
     rows = find_rows(recipe, split, file_split=split if new_data else "train", offline=offline)
     run, recorded = subject.run, subject.recorded
-    if run is None or recorded is None or recipe.task != recorded.task:
+    if run is None or recorded is None:
+        return
+    # All that is learnt from a corpus is learnt from the same documents.
+    both_pretrain = require_task(recipe).pretrains and require_task(recorded).pretrains
+    if recipe.task != recorded.task and not both_pretrain:
         return
     if not new_data:
         check_unchanged(run, rows, recipe, split)

@@ -21,7 +21,14 @@ _OF_PRETRAINING = (
     *("train.batch_sizes", "eval.mask_rate", "model.generator", "model.size"),
     *(f"tokenizer.{name}" for name in TokenizerSection.model_fields),
 )
-_OF_LABELS = ("data.labels", "train.label_smoothing", "train.class_weights", "eval.threshold", "data.quoting")
+_OF_LABELS = (
+    "model.reset_head",
+    "data.labels",
+    "train.label_smoothing",
+    "train.class_weights",
+    "eval.threshold",
+    "data.quoting",
+)
 _OF_PAIRS = ("data.cross_documents",)
 _OF_ELECTRA = ("mask.rtd_weight", "model.generator")
 _UNREAD = {

@@ -21,7 +21,7 @@ from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
 from bert_cli.run.build import Built, build, shape_of
-from bert_cli.run.corpus import prepare_corpus
+from bert_cli.run.corpus import baseline, prepare_corpus
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
 from bert_cli.run.prepare import Prepared, prepare_sequence
@@ -76,6 +76,8 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
         prepared = prepare(recipe, offline=offline, note=note)
     if resume_from is not None:
         check_data(resume_from, prepared)
+    elif prepared.task.pretrains:
+        note(baseline(prepared))
     scorer = make_scorer(prepared)
     ranks.share(_Start(str(run.path), resumes=resume_from is not None).as_json())
     runtime = _runtime(recipe, run if resume_from else None, ranks)
@@ -181,7 +183,8 @@ def with_source(recipe: Recipe) -> Recipe:
 
 
 def _absolute(place: str) -> str:
-    return place if place.startswith("hub:") else str(Path(place).expanduser().resolve())
+    # Links stay: the name says the format, and what a link leads to may have another.
+    return place if place.startswith("hub:") else os.path.abspath(Path(place).expanduser())
 
 
 def _runtime(recipe: Recipe, resumed: RunDir | None, ranks: Ranks) -> Runtime:

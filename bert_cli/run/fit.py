@@ -58,7 +58,7 @@ class Fit:
         self.ranks = runtime.ranks
         self.desk = desk
         self.metric = self.recipe.eval.metric or prepared.task.primary
-        self.state = TrainState(data=dict(prepared.store.facts["fingerprints"]))
+        self.state = TrainState(data=prepared.identity)
 
     def run(self, built: Built, *, resume_from: Path | None = None, resumes: bool = False) -> Result:
         """Train to the end of the plan, or until patience or a signal ends it; publish the best model.

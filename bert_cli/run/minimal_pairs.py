@@ -119,18 +119,16 @@ def score_pairs(
         UsageError: a gate on a score that is not there (U053).
         DataError: no such split (D043), missing columns (D040), a sentence that is too long (D097) or empty (D098).
     """
-    subject = find_subject(target, **access)
-    recipe = _recipe(subject, flags or {}, task=task, data=data, overrides=overrides)
+    subject, flags = find_subject(target, **access), flags or {}
+    recipe = _recipe(subject, flags, task=task, data=data, overrides=overrides)
     kind = require_task(recipe)
     # A set has one score; eval.metrics adds none, and no help may say so.
     check_names(gates, kind.metrics, objective="")
     _check_head(subject.located)
     tokenizer = _tokenizer(subject.located, masking)
     pairs = read_pairs(kind, recipe.data, split, offline=access.get("offline", False))
-    own = subject.facts if (flags or {}).get("train.precision") is None else None
-    runtime = Runtime(
-        device=recipe.dist.device, precision=recipe.train.precision, onednn=own.onednn if own is not None else None
-    )
+    onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
+    runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
     likelihoods, seconds = _likelihoods(
         subject.located,
         recipe,
@@ -143,7 +141,6 @@ def score_pairs(
     )
     path = write_to or _predictions_path(subject, kind, split, masking, len(pairs) if pairs.limited else None)
     _write(path, pairs, likelihoods)
-    passed = likelihoods[:, 0] > likelihoods[:, 1]
     return PairScores(
         model=target,
         task=kind.name,
@@ -152,13 +149,22 @@ def score_pairs(
         n=len(pairs),
         of=pairs.of,
         masking=masking,
-        scores={kind.primary: float(passed.mean())},
-        groups={role: _by_group(pairs.cells[role], passed, kind.primary) for role in pairs.groups},
-        equal=int((likelihoods[:, 0] == likelihoods[:, 1]).sum()),
+        **_counted(pairs, likelihoods, kind.primary),
         precision=runtime.precision.name,
         seconds=seconds,
         predictions=path,
     )
+
+
+def _counted(pairs: Pairs, likelihoods: np.ndarray, metric: str) -> dict[str, Any]:
+    """The share of pairs whose first sentence is the more likely one, of all and of each group."""
+    first, second = likelihoods.T
+    passed = first > second
+    return {
+        "scores": {metric: float(passed.mean())},
+        "groups": {role: _by_group(pairs.cells[role], passed, metric) for role in pairs.groups},
+        "equal": int((first == second).sum()),
+    }
 
 
 def _recipe(

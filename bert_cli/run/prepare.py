@@ -53,6 +53,13 @@ class Prepared:
     labels: tuple[str, ...] | None
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What the rows come from: fingerprints of the sources by name, and of a corpus the tokenizer's."""
+        facts = self.store.facts
+        tokenizer = {"tokenizer": facts["tokenizer"]} if "tokenizer" in facts else {}
+        return {**facts["fingerprints"], **tokenizer}
+
+    @property
     def task_order(self) -> tuple[int, ...] | None:
         given = self.recipe.data.labels if self.recipe.data.labels != "auto" else self.task.labels
         if self.labels is None or given is None:

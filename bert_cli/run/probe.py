@@ -115,21 +115,10 @@ def probe(
         "model.allow_bin": access.get("allow_bin"),
         "run.resume": "auto",
     }
-    recipes = {
-        name: load_recipe(
-            recipe,
-            overrides=overrides,
-            flags={
-                **(flags or {}),
-                **fixed,
-                "task": name,
-                "run.out": _place(folder, name, seeds),
-                "run.resume": "auto",
-            },
-            verb="probe",
-        ).recipe
-        for name in dict.fromkeys(tasks)
-    }
+    recipes = {}
+    for name in dict.fromkeys(tasks):
+        own = {**fixed, "task": name, "run.out": str(folder / (name if seeds == 1 else f"{name}-seeds"))}
+        recipes[name] = load_recipe(recipe, overrides=overrides, flags=own, verb="probe").recipe
     _check(recipes, None if overwrite else located, offline=offline)
     found: dict[str, Probed] = {}
     for name, one in recipes.items():
@@ -139,10 +128,6 @@ def probe(
     result = Probe(model, folder, seeds, found)
     publish(folder / RESULT, json.dumps(finite(result.as_dict()), ensure_ascii=False, indent=1) + "\n")
     return result
-
-
-def _place(folder: Path, task: str, seeds: int) -> str:
-    return str(folder / (task if seeds == 1 else f"{task}-seeds"))
 
 
 def _check_tasks(names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ length, threshold, precision, scores) and a model card. It appears in one rename
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         precision=runtime.precision.name,
         hardware="GPU" if gpu else f"CPU, {os.cpu_count()} cores ({cpu_name()})",
         train_examples=len(splits["train"]),
-        fingerprint=prepared.store.facts["fingerprints"].get("train"),
+        fingerprint=_fingerprint(prepared.store.facts["fingerprints"]),
         hyperparameters=settings,
         versions=versions(),
     )
@@ -159,7 +160,18 @@ def _base(located: Located) -> card.Origin:
     return card.Origin(str(folder), False, named=named if isinstance(named, str) else None)
 
 
+def _fingerprint(fingerprints: dict[str, str]) -> str | None:
+    """That of the training split; of a corpus, that of its only file, or one over all of them."""
+    if "train" in fingerprints or not fingerprints:
+        return fingerprints.get("train")
+    if len(fingerprints) == 1:
+        return next(iter(fingerprints.values()))
+    return hashlib.sha256(json.dumps(fingerprints, sort_keys=True).encode()).hexdigest()
+
+
 def _data(recipe: Recipe, task: Task) -> card.Origin:
+    if recipe.data.mix:
+        return card.Origin(", ".join(Path(place).name for place in recipe.data.mix), False)
     source = recipe.data.source or os.environ.get("BERTCTL_DATA")
     if source is None and task.hub is not None:
         return card.Origin(task.hub.path, True, config=task.hub.config)

@@ -91,13 +91,13 @@ def same_recipe(recipe: Recipe, run: RunDir) -> None:
 
 
 def check_data(folder: Path, prepared: Prepared) -> None:
-    """Refuse to go on from a checkpoint with other data.
+    """Refuse to go on from a checkpoint with other data, or other tokens of the same data.
 
     Raises:
-        DataError: the data have changed (D090).
+        DataError: the data, or the tokenizer of a corpus, have changed (D090).
     """
     then: dict[str, str] = checkpoint.read_state(folder)["data"]
-    now: dict[str, str] = prepared.store.facts["fingerprints"]
+    now = prepared.identity
     changed = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
     if changed:
         raise DataError(

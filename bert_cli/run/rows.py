@@ -20,7 +20,9 @@ from bert_cli.run.find import require_task
 from bert_cli.run.rundir import RunDir
 
 # What decides which rows of a training split are held out, with the flag that says the same.
-_DRAWN_BY = {"data.limit": "--limit", "data.validation": "data.validation", "train.seed": "train.seed"}
+_DRAWN_BY = {"data.limit": "--limit", "data.validation": "data.validation"}
+_DRAWN_FROM_ROWS_BY = {**_DRAWN_BY, "train.seed": "train.seed"}
+_DRAWN_FROM_DOCUMENTS_BY = {**_DRAWN_BY, "data.documents": "data.documents", "data.columns": "data.columns"}
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,10 @@ def trained_on(run: RunDir, rows: Rows) -> str | None:
     """A word of doubt where the rows to be scored are those that the run has learned from; None of any others."""
     if rows.held_out or not run.lock.is_file():
         return None
-    learned = json.loads(run.lock.read_text(encoding="utf-8"))["data"].get("train")
-    files = [rows.files[name] for name, fingerprint in rows.fingerprints.items() if fingerprint == learned]
+    data: dict[str, str] = json.loads(run.lock.read_text(encoding="utf-8"))["data"]
+    # A corpus is recorded by the names of its files, all of which were learned from.
+    learned = {data["train"]} if "train" in data else set(data.values())
+    files = [rows.files[name] for name, fingerprint in rows.fingerprints.items() if fingerprint in learned]
     return (
         f"{files[0]} is the file that the run was trained on: its scores say little about new texts" if files else None
     )
@@ -159,7 +163,8 @@ def check_same_rows(run: RunDir, rows: Rows, recipe: Recipe, recorded: Recipe) -
     then: dict[str, str] = json.loads(run.lock.read_text(encoding="utf-8"))["data"]
     if any(then.get(name) != fingerprint for name, fingerprint in rows.fingerprints.items()):
         return
-    for key, name in _DRAWN_BY.items():
+    drawn_by = _DRAWN_FROM_DOCUMENTS_BY if require_task(recorded).pretrains else _DRAWN_FROM_ROWS_BY
+    for key, name in drawn_by.items():
         section, _, field = key.partition(".")
         now, before = (getattr(getattr(each, section), field) for each in (recipe, recorded))
         if now != before:

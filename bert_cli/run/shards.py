@@ -122,5 +122,6 @@ def tokenizer_files(folder: Path, tokenizer: Any) -> TokenizerFiles:
     if backend is None:
         return TokenizerFiles(tuple(sorted(files)), tokenizer_digest(folder))
     kept = {name: part for name, part in json.loads(backend.to_str()).items() if name not in _NOT_OF_TEXT}
+    kept["special"] = sorted(tokenizer.all_special_ids)
     named = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return TokenizerFiles(tuple(sorted(files)), named)

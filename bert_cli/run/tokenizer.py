@@ -133,7 +133,7 @@ def measure(tokenizer: Any, texts: Texts | Sequence[str], *, characters: int = M
     words = pre_tokenizers.BertPreTokenizer()
     found = Measures()
     for text in texts:
-        ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        ids = _ids(tokenizer, text)
         found.documents += 1
         found.characters += len(text)
         found.words += len(words.pre_tokenize_str(spaced.normalize_str(text)))
@@ -148,13 +148,19 @@ def tokens_of(tokenizer: Any, text: str) -> list[str]:
     """The tokens of a text, without special ones around; those of bytes as the text that they stand for."""
     from tokenizers import decoders
 
-    backend = tokenizer.backend_tokenizer
-    tokens: list[str] = backend.encode(text, add_special_tokens=False).tokens
-    if not isinstance(backend.decoder, decoders.ByteLevel):
+    tokens: list[str] = tokenizer.convert_ids_to_tokens(_ids(tokenizer, text))
+    decoder = tokenizer.backend_tokenizer.decoder
+    if not isinstance(decoder, decoders.ByteLevel):
         return tokens
     # Parts of a character are no text: they stay in the spelling of the vocabulary.
-    plain = [backend.decoder.decode([token]) for token in tokens]
+    plain = [decoder.decode([token]) for token in tokens]
     return [token if "\ufffd" in text else text.replace(" ", "Ġ") for token, text in zip(tokens, plain, strict=True)]
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of the whole text and nothing else: no special ones, no padding, no end at a longest length."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
 
 
 def _beginning(text: str) -> str:

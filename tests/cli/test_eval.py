@@ -265,7 +265,7 @@ def test_a_corpus_that_changed_is_not_scored_as_if_it_were_the_same(cli: Cli, ti
     Path("c.txt").write_text(text)
     assert cli("pretrain", "--model", tiny_bert, "--data", "c.txt", "--out", "run", *SMALL).code == 0
     done = cli("eval", "run")
-    assert done.code == 0 and "scored on validation: 10 % held out of c.txt, 1 block\n" in done.out
+    assert done.code == 0 and "scored on validation: 33.3 % held out of c.txt, 1 block\n" in done.out
     Path("c.txt").write_text(text + "\nthe scene was cold\n")
     done = cli("eval", "run")
     assert done.code == 3 and "error[D091]" in done.err and "c.txt (data.source)" in done.err

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from command import Cli
+from tokenizers import Tokenizer
 
 from bert_cli.toyworld.documents import documents
 
@@ -121,3 +123,15 @@ def test_a_tokenizer_is_shown(cli: Cli, tiny_bert: Path) -> None:
     assert "".join(cli("tokenizer", "show", "tok", "the soup é", "--json").json["tokens"]).startswith("theĠ")
     assert cli("tokenizer", "show", tiny_bert, "the film was good").out == "the film was good\n"
     assert cli("tokenizer", "show", "nowhere/at/all").code != 0
+
+
+def test_a_text_is_shown_whole_and_without_padding(cli: Cli, tiny_bert: Path) -> None:
+    """Also where the tokenizer's own file asks for padding and an end."""
+    shutil.copytree(tiny_bert, "padded")
+    file = Path("padded/tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_padding(length=8)
+    tokenizer.enable_truncation(max_length=12)
+    tokenizer.save(str(file))
+    for text in ("the film", "the film was good " * 40):
+        assert cli("tokenizer", "show", "padded", text, "--json").json["tokens"] == text.split()

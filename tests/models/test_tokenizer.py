@@ -225,13 +225,14 @@ def test_it_reads_the_same_beside_any_model(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_texts_in_any_order_give_the_same_bytes(kind: Kind, tmp_path: Path) -> None:
+def test_the_same_texts_in_any_order_give_the_same_bytes(kind: Kind, lowercase: bool, tmp_path: Path) -> None:
     texts = list(TEXTS)
     written = []
     for turn in range(4):
         random.Random(turn).shuffle(texts)
-        train_tokenizer(texts, tmp_path / f"{turn}", kind=kind, vocab_size=500, lowercase=turn < 4, max_length=64)
+        train_tokenizer(texts, tmp_path / f"{turn}", kind=kind, vocab_size=500, lowercase=lowercase, max_length=64)
         written.append({file.name: file.read_bytes() for file in sorted((tmp_path / f"{turn}").iterdir())})
     assert written[0]["tokenizer.json"] and all(files == written[0] for files in written)
 
