@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from bert_cli.errors import UsageError, closest
-from bert_cli.recipe.schema import Recipe
+from bert_cli.recipe.schema import WHOLE, Recipe
 
 Node = dict[str, Any]
 
@@ -74,12 +74,13 @@ class Keys:
     Attributes:
         fields: dotted key that holds a value -> its JSON Schema.
         sections: dotted keys that hold further keys, the root as "".
-        mappings: fields whose own keys are the user's (`data.columns`).
+        mappings: fields whose own keys are the user's (`data.columns`); whole: those of them that a layer replaces.
     """
 
     fields: dict[str, Node]
     sections: frozenset[str]
     mappings: frozenset[str]
+    whole: frozenset[str]
 
     def below(self, section: str) -> list[str]:
         """The names of the keys and sections directly below a section."""
@@ -105,7 +106,8 @@ def known_keys() -> Keys:
 
     walk(schema, "")
     mappings = frozenset(name for name, node in fields.items() if node.get("type") == "object")
-    return Keys(fields, frozenset(sections), mappings)
+    whole = frozenset(name for name in mappings if fields[name].get(WHOLE))
+    return Keys(fields, frozenset(sections), mappings, whole)
 
 
 def choices(node: Node) -> list[str]:

@@ -1,7 +1,7 @@
 """Lays files, `key=value` and flags over each other, value by value, and remembers where each value came from.
 
-Sections and the user's own mappings merge key by key, everything else is replaced whole. A mistake never stops the
-collecting; all of them are raised together when the recipe is asked for.
+Sections and the user's own mappings merge key by key, everything else (shares and weights too) is replaced whole. A
+mistake never stops the collecting; all of them are raised together when the recipe is asked for.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Layers:
         keys = known_keys()
         self.fields = {tuple(name.split(".")) for name in keys.fields}
         self.mappings = {tuple(name.split(".")) for name in keys.mappings}
+        self.whole = {tuple(name.split(".")) for name in keys.whole}
         self.sections = {tuple(filter(None, name.split("."))) for name in keys.sections}
 
     def add_named(self, name: str) -> None:
@@ -167,6 +168,8 @@ class Layers:
         dotted = ".".join(path)
         if path in self.sections or path in self.mappings:
             if isinstance(value, Mapping):
+                if path in self.whole:
+                    self.drop(path)
                 for key, item in value.items():
                     self.put((*path, key), item, source)
             elif value is not None:

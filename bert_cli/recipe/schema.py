@@ -76,8 +76,15 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Mix = Annotated[dict[str, Positive], AfterValidator(_in_order)]
-Phases = Annotated[dict[int, Positive], BeforeValidator(_whole_keys), AfterValidator(_whole)]
+WHOLE = "replaced-whole"
+"""Marks in the JSON Schema a mapping whose keys say something only together; another layer replaces all of them."""
+Mix = Annotated[dict[str, Positive], AfterValidator(_in_order), Field(json_schema_extra={WHOLE: True})]
+Phases = Annotated[
+    dict[int, Positive],
+    BeforeValidator(_whole_keys),
+    AfterValidator(_whole),
+    Field(json_schema_extra={WHOLE: True}),
+]
 
 
 class Section(BaseModel):

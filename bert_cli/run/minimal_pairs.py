@@ -124,7 +124,7 @@ def score_pairs(
     kind = require_task(recipe)
     # A set has one score; eval.metrics adds none, and no help may say so.
     check_names(gates, kind.metrics, objective="")
-    _check_head(subject.located)
+    _check_head(subject.located, task=kind.name)
     tokenizer = _tokenizer(subject.located, masking)
     pairs = read_pairs(kind, recipe.data, split, offline=access.get("offline", False))
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
@@ -176,7 +176,7 @@ def _recipe(
     return load_recipe(None, task=task, overrides=[*own, *overrides], flags=flags).recipe
 
 
-def _check_head(located: Located) -> None:
+def _check_head(located: Located, *, task: str) -> None:
     """Refuse a model whose configuration names another head, before any data are read."""
     config = located.config
     names = [str(name) for name in config.get("architectures") or ()]
@@ -193,7 +193,7 @@ def _check_head(located: Located) -> None:
         where=str(located.folder),
         found=", ".join(names),
         allowed="a model of `bertctl pretrain`, or any …ForMaskedLM",
-        help=f"score its generator: bertctl eval {generator}"
+        help=f"score its generator: bertctl eval {generator} --task {task}"
         if generator is not None
         else f"bertctl pretrain --model {located.name} --data CORPUS trains such a head",
     )

@@ -52,6 +52,18 @@ def test_a_budget_stands_in_for_epochs() -> None:
     assert both.train.amount == Amount(600, "seconds")
 
 
+def test_phases_of_a_recipe_are_replaced_whole() -> None:
+    section = load_recipe(
+        "pretrain/bert-base-paper", overrides=["data.lengths={32: 0.5, 64: 0.5}"], flags={"data.max_length": 64}
+    )
+    assert section.recipe.data.lengths == {32: 0.5, 64: 0.5}
+
+
+def test_the_order_of_phases_is_that_of_their_values() -> None:
+    written = load_recipe(overrides=["data.lengths={128: 0.1, 64: 0.9}"]).recipe
+    assert list(written.data.lengths) == [64, 128]
+
+
 def test_phases_are_shares_of_the_whole_run() -> None:
     section = load_recipe(overrides=["data.lengths={64: 0.9, 128: 0.1}"]).recipe.data
     assert section.lengths == {64: 0.9, 128: 0.1}

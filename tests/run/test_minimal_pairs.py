@@ -167,7 +167,7 @@ def test_a_discriminator_is_refused_and_its_generator_named(tmp_path: Path, blim
     AutoModelForPreTraining.from_config(tiny_config("electra")).save_pretrained(str(best / "discriminator"))
     tiny_tokenizer("electra").save_pretrained(str(best / "discriminator"))
     error = refused(best / "discriminator", blimp)
-    assert error.code == "L045" and error.help == f"score its generator: bertctl eval {best / 'generator'}"
+    assert error.code == "L045" and error.help == f"score its generator: bertctl eval {best / 'generator'} --task blimp"
     assert scored(best / "generator", blimp).n == 8
 
 
