@@ -182,7 +182,7 @@ class _Cut:
         shortest = min([*data.lengths, *longest])
         if self.frame.room(shortest, pair=self.pairs) < 2:
             raise UsageError(
-                "R033",
+                "R034",
                 "a block has no room for two tokens beside the special ones",
                 key="data.lengths" if data.lengths else "data.max_length",
                 found=shortest,

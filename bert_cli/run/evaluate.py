@@ -16,6 +16,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from bert_cli.data.split import Split
+from bert_cli.errors import UsageError
 from bert_cli.metrics import Predictions, report
 from bert_cli.metrics.scorer import reported
 from bert_cli.models.locate import Access
@@ -126,7 +127,7 @@ def evaluate(
 
     Raises:
         ModelError: the model has no head for the task (L041, L044), or one whose outputs have no names (L042).
-        UsageError: something is asked for that the model or task does not have (U051, U053–U057, R032).
+        UsageError: something is asked for that the model or task does not have (U051, U053–U057, U091, R032).
         DataError: no such split (D043), or data that are not the run's any more (D091).
     """
     subject = find_subject(target, **access)
@@ -135,6 +136,15 @@ def evaluate(
     recipe = _recipe(subject, {"data.source": data, **flags}, task=task, overrides=overrides, new_data=new_data)
     recipe = _with_batches(recipe, batch_size)
     names = _check_asked(subject, recipe, labels=labels, gates=gates)
+    if write_to is not None and require_task(recipe).pretrains:
+        raise UsageError(
+            "U091",
+            "hidden tokens are scored together, and no text has a prediction of its own",
+            key="--predictions",
+            found=str(write_to),
+            allowed="tasks with labels or scores, and minimal pairs",
+            help="leave --predictions out",
+        )
     _check_rows(subject, recipe, split, new_data=new_data, offline=offline, note=note)
     prepared = _prepare(recipe, split, names=names, new_data=new_data, offline=offline, note=note)
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None

@@ -137,6 +137,30 @@ def test_a_tokenizer_is_trained_anew_by_another_version_of_the_library(
     assert said == [[True, True], [False, False], [True, False]]
 
 
+def test_no_predictions_are_promised(cli: Cli, language: Path) -> None:
+    done = cli("eval", language, "--predictions", "p.jsonl")
+    assert done.code == 2 and "error[U091]" in done.err and not Path("p.jsonl").exists()
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused(cli: Cli, language: Path, world: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(language / "best")
+    tokenizer.mask_token = None
+    tokenizer.save_pretrained(tmp_path / "blind")
+    words = ("pretrain", world / "tiny.yaml", "--data", world / "corpus.txt", f"model.tokenizer={tmp_path / 'blind'}")
+    done = cli(*words, "--out", "run")
+    assert done.code == 4 and "error[L031]" in done.err and not Path("run").exists()
+
+
+def test_what_the_command_asks_for_wins_over_a_budget(cli: Cli, world: Path) -> None:
+    (world / "budget.yaml").write_text(TINY.replace("epochs: 6", "budget: 9 steps"))
+    words = ("pretrain", world / "budget.yaml", "--data", world / "corpus.txt", "--dry-run", "--json")
+    assert cli(*words).json["plan"]["steps"] == 9
+    assert cli(*words, "--epochs", 1).json["plan"]["steps"] == cli(*words).json["plan"]["steps_per_epoch"]
+    assert cli(*words, "train.epochs=2").json["plan"]["steps"] != 9
+
+
 def test_a_task_is_learnt_on_top_of_it(cli: Cli, language: Path, world: Path) -> None:
     words = ("--task", "text-classification", "--model", language, "--data", world / "sentiment", "--out", "run")
     assert cli("finetune", *words, *SMALL).code == 0
