@@ -48,6 +48,15 @@ def predict(
     text_pair: Annotated[
         str | None, typer.Option("--text-pair", help="Column of the second text.", show_default=False)
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="ROLE=NAME",
+            help="Column of another role, as question=q; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +96,7 @@ def predict(
 
     echo "a fine film" | bertctl predict runs/sst2-bert-base-uncased
     """
-    columns = {role: name for role, name in (("text", text), ("text_pair", text_pair)) if name}
+    columns = {**_roles(column or ()), **{k: v for k, v in (("text", text), ("text_pair", text_pair)) if v}}
     _check_places(source, out, overwrite=overwrite)
     kind = kind or _format_of(source)
     records = _open(source, kind, limit=limit, quoting=quoting, encoding=encoding)
@@ -116,6 +125,28 @@ def predict(
     _write(predictor.stream(records, origin=origin, columns=columns, tally=tally), out, quiet=quiet)
     if not quiet:
         _sum_up(tally, predictor.max_length, out)
+
+
+def _roles(given: Iterable[str]) -> dict[str, str]:
+    """Role -> column of each `--column`.
+
+    Raises:
+        UsageError: one is not ROLE=NAME (U097).
+    """
+    roles = {}
+    for text in given:
+        role, equals, name = text.partition("=")
+        if not (role and equals and name):
+            raise UsageError(
+                "U097",
+                "a column is named with the role that it plays",
+                key="--column",
+                found=text,
+                allowed="ROLE=NAME",
+                help="--column question=q",
+            )
+        roles[role] = name
+    return roles
 
 
 def _check_places(source: str, out: Path | None, *, overwrite: bool) -> None:
@@ -157,7 +188,7 @@ def _no_columns(columns: dict[str, str]) -> UsageError:
     return UsageError(
         "U074",
         "plain lines have no columns",
-        key=f"--{role.replace('_', '-')}",
+        key=f"--{role.replace('_', '-')}" if role in ("text", "text_pair") else "--column",
         found=name,
         allowed="a column of csv, tsv, jsonl or parquet",
         help="--format csv (or tsv, jsonl) where the input has columns",

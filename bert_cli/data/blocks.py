@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bert_cli.data.cache import only_writer, touch
+from bert_cli.data.cache import MARKERS, NO_ROOM, named_shortage, only_writer, touch
 from bert_cli.data.cutting import STRETCH, Cut, across_documents, by_sentences, by_tokens
 from bert_cli.data.growing import Growing
 from bert_cli.data.holdout import holdout
@@ -89,6 +89,7 @@ def cut_blocks(
     room: int,
     *,
     cache: Path,
+    also: Path | None = None,
     by: By = "tokens",
     cross: bool = False,
     held_out: np.ndarray | None = None,
@@ -99,24 +100,32 @@ def cut_blocks(
     Args:
         room: most tokens of a block, special tokens not counted; at least 2.
         cache: folder of all indexes; each has a folder there, named by everything that shaped it.
+        also: another such folder, which is looked into first and never written.
         by: `tokens` (full blocks, as far as the documents last) or `sentences` (whole ones, two or more in a block;
             see `by_sentences`).
         cross: let blocks run on from one document into the next of the same shard; by tokens only.
         held_out: a mask of documents; `which` chooses the blocks of those in it or of the others. Shape: `[D]` bool.
+
+    Raises:
+        ResourceError: the disk is full (P021); nothing stays of what was written.
     """
     assert room >= 2 and not (cross and by == "sentences")
     shape = {"room": room, "by": by, "cross": cross, "which": which, "version": VERSION, "corpus": corpus.facts}
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode())
     digest.update(b"" if held_out is None else np.packbits(held_out).tobytes())
-    folder = cache / digest.hexdigest()[:32]
-    cache.mkdir(parents=True, exist_ok=True)
-    with only_writer(cache / f".lock-{folder.name}"):
-        if not (folder / "blocks.json").is_file():
-            wanted = None if held_out is None else held_out == which
-            with drafted(folder) as draft:
-                _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
-        touch(folder / "blocks.json")
-        return Blocks(corpus, room, folder)
+    name = digest.hexdigest()[:32]
+    if also is not None and (also / name / MARKERS["blocks"]).is_file():
+        return Blocks(corpus, room, also / name)
+    folder = cache / name
+    with named_shortage(folder, help=NO_ROOM):
+        cache.mkdir(parents=True, exist_ok=True)
+        with only_writer(cache / f".lock-{name}"):
+            if not (folder / MARKERS["blocks"]).is_file():
+                wanted = None if held_out is None else held_out == which
+                with drafted(folder) as draft:
+                    _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
+            touch(folder / MARKERS["blocks"])
+            return Blocks(corpus, room, folder)
 
 
 def _write(folder: Path, corpus: Corpus, room: int, *, by: By, cross: bool, wanted: np.ndarray | None) -> None:

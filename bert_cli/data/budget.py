@@ -1,7 +1,7 @@
 """From a budget to the steps of each phase: so many epochs, steps, tokens, or so much time.
 
-Phases are shares of all steps, so a budget in tokens or epochs is found by trying numbers of steps: tokens are counted
-from the lengths by whole epochs and a part of one, so that a try costs one look at the lengths of an epoch.
+Phases are shares of all steps, so a budget in tokens or epochs is found by trying numbers of steps. An epoch of an
+order is drawn once; a try then costs one sum over a part of its lengths, whatever the number of phases.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -81,8 +82,9 @@ def phases(stages: Sequence[Stage], lengths: np.ndarray, amount: Amount) -> tupl
             steps_per_epoch = -(-stages[0].order.n // stages[0].batch_size)
             return dealt(stages, max(1, round(amount.value * steps_per_epoch)))
         return dealt(stages, first_reaching(lambda n: _passes(dealt(stages, n)), amount.value - NEAR, per_step))
-    per_step = sum(stage.share * stage.batch_size * _mean(stage.order, lengths) for stage in stages)
-    return dealt(stages, first_reaching(lambda n: _tokens(dealt(stages, n), lengths), amount.value, per_step))
+    count = _counter(lengths, orders=len({stage.order for stage in stages}))
+    per_step = sum(stage.share * stage.batch_size * count(stage.order, stage.order.n) / stage.order.n for stage in stages)
+    return dealt(stages, first_reaching(lambda n: _tokens(dealt(stages, n), count), amount.value, per_step))
 
 
 def dealt(stages: Sequence[Stage], steps: int) -> tuple[Phase, ...]:
@@ -121,12 +123,30 @@ def _passes(found: Sequence[Phase]) -> float:
     return sum((walk.end(walk.phase.steps or 0) - walk.begin) / walk.phase.order.n for walk in walks(found))
 
 
-def _tokens(found: Sequence[Phase], lengths: np.ndarray) -> int:
-    return sum(walk.tokens(lengths, walk.phase.steps or 0) for walk in walks(found))
+def _tokens(found: Sequence[Phase], count: Callable[[Order, int], int]) -> int:
+    """Of all steps: phases with one order go on in it, so that only its last end counts."""
+    ends = {walk.phase.order: walk.end(walk.phase.steps or 0) for walk in walks(found)}
+    return sum(count(order, rows) for order, rows in ends.items())
 
 
-def _mean(order: Order, lengths: np.ndarray) -> float:
-    return order.tokens(lengths, order.n) / order.n
+def _counter(lengths: np.ndarray, *, orders: int) -> Callable[[Order, int], int]:
+    """`Order.tokens` for many numbers of rows of so many orders: each epoch is drawn once, its lengths are kept."""
+
+    @cache
+    def whole(order: Order, epochs: int) -> int:
+        return order.tokens(lengths, epochs * order.n)
+
+    # Tries lie on both sides of the answer, and so perhaps of the end of an epoch.
+    @lru_cache(maxsize=2 * orders)
+    def drawn(order: Order, epoch: int) -> np.ndarray:
+        found: np.ndarray = lengths[order.rows(epoch, 0, order.n)[0]]
+        return found
+
+    def count(order: Order, rows: int) -> int:
+        epoch, rest = divmod(rows, order.n)
+        return whole(order, epoch) + (int(drawn(order, epoch)[:rest].sum(dtype=np.int64)) if rest else 0)
+
+    return count
 
 
 def check_timed(amount: Amount, *, stages: int, warmup: float) -> None:

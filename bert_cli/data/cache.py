@@ -7,6 +7,7 @@ their files are gone, so what another process reads may be deleted too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -15,12 +16,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bert_cli.errors import UsageError
+from bert_cli.errors import ResourceError, UsageError
 
 MAX_GB = 20.0
 MARKERS = {"tokens": "store.json", "corpora": "corpus.json", "blocks": "blocks.json"}
 """Cache -> the file that each of its folders has when it is whole."""
 DAY = 86_400
+NO_ROOM = "free some space, or name a cache folder on another disk with BERTCTL_CACHE; then give the same command"
+"""What to do where the disk of the cache is full."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -40,6 +44,31 @@ def only_writer(lock: Path) -> Iterator[None]:
                 finally:
                     lock.unlink(missing_ok=True)
                 return
+
+
+@contextmanager
+def named_shortage(folder: Path, *, help: str) -> Iterator[None]:
+    """Tell a full disk from other errors of the system, where `folder` is written inside the block.
+
+    Args:
+        help: what to do then.
+
+    Raises:
+        ResourceError: the disk is full (P021).
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        place = next(path for path in (folder, *folder.parents) if path.is_dir())
+        raise ResourceError(
+            "P021",
+            f"the disk is full: {error.strerror}",
+            where=str(folder),
+            found=f"{shutil.disk_usage(place).free / 1e6:.0f} MB free",
+            help=help,
+        ) from error
 
 
 def _same_file(handle: int, path: Path) -> bool:

@@ -35,7 +35,7 @@ def read_columns(task: Task, data: DataSection, source: Source, *, require_label
         UsageError: `data.columns` names a role that the task lacks (U063).
         DataError: columns are missing (D040), a text is not a string (D042), and what reading raises.
     """
-    _check_roles(task, data)
+    check_roles(task, data)
     names: dict[str, str] | None = None
     header: tuple[str, ...] = ()
     cells: dict[str, list[object]] = {}
@@ -45,7 +45,7 @@ def read_columns(task: Task, data: DataSection, source: Source, *, require_label
         if names is None:
             may_lack = task.optional | (set() if require_label else {"label"})
             header = tuple(values)
-            names = _roles(task, data, header, may_lack=may_lack, where=source.header(record.line))
+            names = find_roles(task, data, header, may_lack=may_lack, where=source.header(record.line))
             cells = {role: [] for role in names}
         for role, column in names.items():
             if column not in values:
@@ -82,7 +82,8 @@ def check_agreement(first: Columns, other: Columns) -> None:
         )
 
 
-def _check_roles(task: Task, data: DataSection) -> None:
+def check_roles(task: Task, data: DataSection) -> None:
+    """Refuse a `data.columns` that names a role which the task lacks (U063)."""
     for role, column in data.columns.items():
         if role not in task.columns:
             meant = closest(role, task.columns) or next(iter(task.columns), "text")
@@ -96,9 +97,14 @@ def _check_roles(task: Task, data: DataSection) -> None:
             )
 
 
-def _roles(
+def find_roles(
     task: Task, data: DataSection, found: Sequence[str], *, may_lack: frozenset[str], where: str
 ) -> dict[str, str]:
+    """The column of each role among those found.
+
+    Raises:
+        DataError: there is none for a role that must be there (D040), all of them at once.
+    """
     names: dict[str, str] = {}
     missing: dict[str, Sequence[str]] = {}
     for role, aliases in task.columns.items():
@@ -150,8 +156,18 @@ def _check_texts(columns: Columns) -> None:
 
 
 def _prepared(task: Task, columns: Columns) -> Columns:
+    """The rows as the task changes them, without those that it leaves out; errors get file and line."""
     assert task.prepare is not None
     roles = list(columns.cells)
-    rows = [task.prepare(dict(zip(roles, cells, strict=True))) for cells in zip(*columns.cells.values(), strict=True)]
+    rows, lines = [], []
+    for line, cells in zip(columns.lines, zip(*columns.cells.values(), strict=True), strict=True):
+        try:
+            row = task.prepare(dict(zip(roles, cells, strict=True)))
+        except DataError as error:
+            error.where = f"{columns.origin}:{line}"
+            raise
+        if row is not None:
+            rows.append(row)
+            lines.append(line)
     kept = list(rows[0]) if rows else roles
-    return replace(columns, cells={role: [row[role] for row in rows] for role in kept})
+    return replace(columns, cells={role: [row[role] for row in rows] for role in kept}, lines=lines)

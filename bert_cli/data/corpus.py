@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from bert_cli.data.documents import FORMATS, Document, corpus_format, file_documents, record_documents
+from bert_cli.data.documents import FORMATS, Document, Gauge, corpus_format, file_documents, record_documents
 from bert_cli.data.hub import HubSplit, is_offline, load
+from bert_cli.data.stream import Record
 from bert_cli.errors import DataError, UsageError, listing
 from bert_cli.files import digest
 from bert_cli.recipe.schema import DataSection
@@ -44,6 +45,24 @@ class Reading:
         return cls(documents=data.documents, column=data.columns.get("text", "text"), encoding=data.encoding)
 
 
+class Part(Protocol):
+    """Documents that have a common source.
+
+    Attributes:
+        name: what messages call it.
+        fingerprint: changes with its documents.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def documents(self, reading: Reading) -> Iterator[Document]:
+        """Its documents, none of them empty; there may be none."""
+        ...
+
+
 @dataclass(frozen=True)
 class CorpusPart:
     """One file of a corpus (`path`), or one split on the hub (`hub`)."""
@@ -68,8 +87,16 @@ class CorpusPart:
         assert self.hub is not None
         return self.hub.fingerprint()
 
-    def documents(self, reading: Reading) -> Iterator[Document]:
+    @property
+    def size(self) -> int:
+        """Bytes on disk; 1 for a split on the hub, which is the only part of its corpus."""
+        return self.path.stat().st_size if self.path is not None else 1
+
+    def documents(self, reading: Reading, gauge: Gauge | None = None) -> Iterator[Document]:
         """Its documents, none of them empty; there may be none.
+
+        Args:
+            gauge: is told with each document how much has been read.
 
         Raises:
             DataError: text that cannot be read (D004–D009, D082), bad JSON or parquet (D014–D018), a row without its
@@ -77,14 +104,24 @@ class CorpusPart:
         """
         if self.path is None:
             assert self.hub is not None
-            return record_documents(self.hub.records(), self.name, column=reading.column)
+            records = self.hub.records() if gauge is None else _gauged(self.hub, gauge)
+            return record_documents(records, self.name, column=reading.column)
         return file_documents(
             self.path,
             name=self.name,
             column=reading.column,
             encoding=reading.encoding,
             whole=reading.documents == "files",
+            gauge=gauge,
         )
+
+
+def _gauged(split: HubSplit, gauge: Gauge) -> Iterator[Record]:
+    """The rows of a split on the hub, telling how many of them have been read."""
+    gauge.of = len(load(split.path, split.config, revision=split.revision, offline=split.offline)[split.split])
+    for record in split.records():
+        gauge.read = record.line
+        yield record
 
 
 def find_corpus(source: str, *, offline: bool = False) -> list[CorpusPart]:
@@ -126,7 +163,7 @@ def find_corpus(source: str, *, offline: bool = False) -> list[CorpusPart]:
 
 
 def read_documents(
-    parts: Sequence[CorpusPart], reading: Reading | None = None, *, limit: int | None = None
+    parts: Sequence[Part], reading: Reading | None = None, *, limit: int | None = None
 ) -> Iterator[Document]:
     """The documents of all parts, at most `limit`.
 
@@ -144,7 +181,7 @@ def read_documents(
         raise empty_corpus(parts)
 
 
-def empty_corpus(parts: Sequence[CorpusPart]) -> DataError:
+def empty_corpus(parts: Sequence[Part]) -> DataError:
     """The error of a corpus without a document."""
     return DataError(
         "D083",

@@ -11,6 +11,7 @@ import gzip
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -30,6 +31,19 @@ _HEAD = 8192
 """Bytes at the start of a file that are searched for signs of a binary one before any of it is taken as text."""
 
 
+@dataclass
+class Gauge:
+    """How much of a source has been read while its documents come: bytes on disk, of tables rows."""
+
+    read: int = 0
+    of: int = 1
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.read / max(self.of, 1)
+
+
 def corpus_format(file_name: str) -> str | None:
     """One of `FORMATS`; `plain` for a name that says nothing; None for formats that no corpus is read from."""
     name = file_name.lower()
@@ -42,7 +56,9 @@ def corpus_format(file_name: str) -> str | None:
     return suffix if suffix in FORMATS else "plain"
 
 
-def file_documents(path: Path, *, name: str, column: str, encoding: str, whole: bool) -> Iterator[Document]:
+def file_documents(
+    path: Path, *, name: str, column: str, encoding: str, whole: bool, gauge: Gauge | None = None
+) -> Iterator[Document]:
     """The documents of one file.
 
     Args:
@@ -50,20 +66,26 @@ def file_documents(path: Path, *, name: str, column: str, encoding: str, whole: 
         column: holds the text in JSON lines and parquet.
         encoding: of text and JSON lines.
         whole: a plain text file is one document; otherwise blank lines stand between documents.
+        gauge: is told with each document how much of the file has been read.
 
     Raises:
         DataError: see `CorpusPart.documents`.
     """
-    kind = corpus_format(path.name)
+    kind, gauge = corpus_format(path.name), gauge or Gauge()
     if kind == "parquet":
-        yield from record_documents(_parquet_texts(path, name, column), name, column=column, parquet=True)
+        yield from record_documents(_parquet_texts(path, name, column, gauge), name, column=column, parquet=True)
         return
     with ExitStack() as stack:
-        lines = _lines(_opened(path, name, stack), name, encoding)
+        stream = _opened(path, name, stack)
+        lines = _lines(_decompressed(stream, path, name, stack), name, encoding)
         if kind in ("jsonl", "ndjson"):
-            yield from record_documents(iter_jsonl(lines, name), name, column=column)
+            documents = record_documents(iter_jsonl(lines, name), name, column=column)
         else:
-            yield from _text_documents(lines, whole=whole)
+            documents = _text_documents(lines, whole=whole)
+        gauge.of = path.stat().st_size
+        for document in documents:
+            gauge.read = stream.tell()
+            yield document
 
 
 def record_documents(records: Iterable[Record], name: str, *, column: str, parquet: bool = False) -> Iterator[Document]:
@@ -104,12 +126,15 @@ def _text_documents(lines: Iterable[str], *, whole: bool) -> Iterator[Document]:
         yield document
 
 
-def _opened(path: Path, name: str, stack: ExitStack) -> Iterator[bytes]:
-    """The lines of bytes of a file, decompressed."""
+def _opened(path: Path, name: str, stack: ExitStack) -> BinaryIO:
     try:
-        stream: BinaryIO = stack.enter_context(path.open("rb"))
+        return stack.enter_context(path.open("rb"))
     except OSError as error:
         raise unreadable(name, error) from None
+
+
+def _decompressed(stream: BinaryIO, path: Path, name: str, stack: ExitStack) -> Iterator[bytes]:
+    """The lines of bytes of a file; its suffix says how it was compressed."""
     if path.name.lower().endswith(".zst"):
         return _zstandard_lines(stream, name, stack)
     if path.name.lower().endswith(".gz"):
@@ -168,7 +193,7 @@ def _no_binary(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
     yield from held or ()
 
 
-def _parquet_texts(path: Path, name: str, column: str) -> Iterator[Record]:
+def _parquet_texts(path: Path, name: str, column: str, gauge: Gauge) -> Iterator[Record]:
     """The text column alone, so that memory does not hold the others."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
@@ -177,10 +202,10 @@ def _parquet_texts(path: Path, name: str, column: str) -> Iterator[Record]:
         with pq.ParquetFile(str(path)) as file:
             if column not in file.schema_arrow.names:
                 raise _no_column(column, list(file.schema_arrow.names), where=name)
-            row = 0
+            row, gauge.of = 0, file.metadata.num_rows
             for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[column]):
                 for text in _cells(batch.column(0), pa):
-                    row += 1
+                    gauge.read = row = row + 1
                     yield Record(row, {column: text})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(

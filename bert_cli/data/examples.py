@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bert_cli.data.columns import Columns, check_agreement, read_columns
-from bert_cli.data.holdout import holdout
 from bert_cli.data.source import Source
+from bert_cli.data.splits import hold_out, places
 from bert_cli.data.targets import TargetReader, Targets
-from bert_cli.errors import DataError, UsageError, listing
-from bert_cli.recipe.schema import AUTO_SHARE, DataSection
+from bert_cli.errors import DataError
+from bert_cli.inspect.contents import Contents, answered
+from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
 
@@ -54,15 +55,31 @@ class Split:
         """How many rows have an empty first text."""
         return sum(not text for text in self.texts)
 
-    def take(self, rows: npt.NDArray[np.int64], *, name: str | None = None) -> Split:
-        """The given rows as a split of their own."""
+    def take(self, rows: npt.NDArray[np.int64], *, name: str | None = None, held_out: float | None = None) -> Split:
+        """The given rows as a split of their own; `held_out`: share of its origin, where it was held out of it."""
         return replace(
             self,
             name=name or self.name,
+            held_out=held_out,
             texts=[self.texts[row] for row in rows],
             pairs=None if self.pairs is None else [self.pairs[row] for row in rows],
             targets=None if self.targets is None else self.targets[rows],
             lines=self.lines[rows],
+        )
+
+    def contents(self, labels: tuple[str, ...] | None) -> Contents:
+        """The rows as strings; `labels` are the class names that targets count."""
+        parts = {"text": self.texts} if self.pairs is None else {"text": self.texts, "text_pair": self.pairs}
+        given = answered(self.targets, labels)
+        return Contents(
+            name=self.name,
+            origin=self.origin,
+            lines=self.lines,
+            parts=parts,
+            golds=given.golds,
+            classes=given.classes,
+            numeric=given.numeric,
+            held_out=self.held_out,
         )
 
 
@@ -106,25 +123,18 @@ def load_examples(
             `read_columns` and the encoding of labels raise.
         UsageError: an unknown role in `data.columns` (U063).
     """
-    wanted, validation = _wanted(data, sources, splits)
-    held_out = validation is None and "validation" in wanted
-    places = {name: validation if name == "validation" and validation else name for name in wanted}
-    if held_out:
-        del places["validation"]
-        places = {"train": "train", **places}
     reader = TargetReader(task, data, labels)
-    if reader.needs_training_split and "train" in sources:
-        places = {"train": "train", **places}
+    wanted, found = places(data, sources, splits, also_train=reader.needs_training_split)
     tables: dict[str, Columns] = {}
-    for name, place in places.items():
-        if place not in sources:
-            raise _absent(place if name in wanted else "validation", sources)
+    for name, place in found.items():
         tables[name] = read_columns(task, data, sources[place], require_label=name in require_labels)
         check_agreement(next(iter(tables.values())), tables[name])
     reader.learn(tables)
     loaded = {name: _split(name, table, reader) for name, table in tables.items()}
-    if held_out:
-        loaded["train"], loaded["validation"] = _hold_out(loaded["train"], data, seed)
+    if "validation" in wanted and "validation" not in loaded:
+        train = loaded["train"]
+        strata = np.zeros(len(train), dtype=np.float32) if train.targets is None else train.targets
+        loaded["train"], loaded["validation"] = hold_out(train, strata, data, seed)
     loaded = {name: loaded[name] for name in wanted}
     for name, split in loaded.items():
         if reader.has_labels and split.targets is None and name in require_labels:
@@ -147,43 +157,6 @@ def no_labels(split: Split) -> DataError:
     )
 
 
-def _wanted(
-    data: DataSection, sources: Mapping[str, Source], splits: tuple[str, ...] | None
-) -> tuple[list[str], str | None]:
-    """Names of the splits to return, and the source of the validation split (None: a share of train)."""
-    validation: str | None = None
-    if data.validation == "auto":
-        validation = "validation" if "validation" in sources else None
-    elif (named := data.validation_split) is not None:
-        validation = next((name for name, source in sources.items() if named in (name, source.stem)), named)
-    if validation is not None and validation.startswith("test"):
-        raise UsageError(
-            "U064",
-            "the test split never selects a model",
-            key="data.validation",
-            found=data.validation,
-            allowed="auto, a share of train as '10%' or 0.1, or another split",
-            help="data.validation=10%",
-        )
-    if splits is not None:
-        return list(dict.fromkeys(splits)), validation
-    wanted = [name for name in sources if not name.startswith("test") and name != validation]
-    if "validation" not in wanted and (validation or "train" in sources):
-        wanted.insert(wanted.index("train") + 1 if "train" in wanted else 0, "validation")
-    return wanted, validation
-
-
-def _absent(name: str, sources: Mapping[str, Source]) -> DataError:
-    return DataError(
-        "D043",
-        f"there is no split '{name}' in the data",
-        key="data.source",
-        found=name,
-        allowed=list(sources) or "a folder with train.*",
-        help=f"the data have {listing(source.origin for source in sources.values())}; add the split or name another",
-    )
-
-
 def _split(name: str, table: Columns, reader: TargetReader) -> Split:
     targets, unlabelled = reader.encode(name, table)
     return Split(
@@ -195,20 +168,3 @@ def _split(name: str, table: Columns, reader: TargetReader) -> Split:
         origin=table.origin,
         unlabelled=unlabelled,
     )
-
-
-def _hold_out(train: Split, data: DataSection, seed: int) -> tuple[Split, Split]:
-    share = data.validation_share or AUTO_SHARE
-    if len(train) < 2:
-        raise DataError(
-            "D047",
-            "nothing can be held out of a single row",
-            where=train.origin,
-            key="data.validation",
-            found=f"{len(train)} row",
-            allowed="two rows or more",
-            help="add rows, or a validation file",
-        )
-    targets = np.zeros(len(train), dtype=np.float32) if train.targets is None else train.targets
-    stay, held = holdout(targets, share, seed=seed)
-    return train.take(stay), replace(train.take(held, name="validation"), held_out=share)

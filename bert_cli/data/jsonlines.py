@@ -1,7 +1,7 @@
-"""JSON: one object a line, or one list of objects, each becoming a record with its values as JSON has them.
+"""JSON: one object a line, one object over several lines, or one list of objects, each a record with JSON's own values.
 
 Stricter than Python's own parser: NaN and Infinity, doubled keys and half surrogate pairs are refused, each with file,
-line and column. JSON lines are streamed; a list is one JSON value and is read whole.
+line and column. JSON lines are streamed; a list or an object over several lines is one value and is read whole.
 """
 
 from __future__ import annotations
@@ -57,14 +57,25 @@ def iter_jsonl(lines: Iterator[str], name: str) -> Iterator[Record]:
 
 
 def iter_json(lines: Iterator[str], name: str) -> Iterator[Record]:
-    """A list of objects, or JSON lines under the suffix `.json`; errors as in `iter_jsonl`."""
+    """A list of objects, one object over several lines, or JSON lines under the suffix `.json`.
+
+    Errors as in `iter_jsonl`.
+    """
     head: list[str] = []
     for line in lines:
         head.append(line)
         if line.strip(_SPACE):
             break
-    if head and head[-1].lstrip(_SPACE).startswith("["):
+    first = head[-1].strip(_SPACE) if head else ""
+    if first.startswith("["):
         yield from _iter_list("".join(chain(head, lines)), name)
+    elif first.startswith("{") and not first.endswith("}"):
+        text = "".join(chain(head, lines))
+        try:
+            value = _DECODER.decode(text)
+        except (ValueError, RecursionError) as error:
+            raise _not_json(text, error, name, 1) from None
+        yield _record(value, text, name, len(head))
     else:
         yield from iter_jsonl(chain(head, lines), name)
 

@@ -84,11 +84,6 @@ class Walk:
         epoch, _, stop = self.span(steps - 1)
         return epoch * self.phase.order.n + stop
 
-    def tokens(self, lengths: np.ndarray, steps: int) -> int:
-        """Tokens of the first `steps` steps of the phase; `lengths` as of `Plan`."""
-        order = self.phase.order
-        return order.tokens(lengths, self.end(steps)) - order.tokens(lengths, self.begin)
-
 
 def walks(phases: Sequence[Phase]) -> list[Walk]:
     """The phases with the places where they begin."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bert_cli.data.corpus import CorpusPart, Reading
+from bert_cli.data.corpus import Part, Reading
 from bert_cli.data.documents import Document
 from bert_cli.data.encode import Encoder, Pieces
 from bert_cli.data.sentences import document_pieces
@@ -62,7 +62,7 @@ class Position:
 class Reader:
     """The documents of a corpus after a position; `position` is how far they have been read."""
 
-    def __init__(self, parts: Sequence[CorpusPart], settings: CorpusSettings, position: Position) -> None:
+    def __init__(self, parts: Sequence[Part], settings: CorpusSettings, position: Position) -> None:
         self.parts = parts
         self.settings = settings
         self.position = position
@@ -99,19 +99,7 @@ class Portion:
 
     def part(self, begin: int, end: int) -> Portion:
         """The documents from `begin` up to `end`."""
-        shard = self.shard
-        first_sentence, last_sentence = (_begin(shard.documents, at) for at in (begin, end))
-        first_token, last_token = (_begin(shard.sentences, at) for at in (first_sentence, last_sentence))
-        return Portion(
-            Shard(
-                shard.tokens[first_token:last_token],
-                shard.words[first_token:last_token],
-                shard.sentences[first_sentence:last_sentence] - first_token,
-                shard.documents[begin:end] - first_sentence,
-            ),
-            self.positions[begin:end],
-            self.characters[begin:end],
-        )
+        return Portion(self.shard.part(begin, end), self.positions[begin:end], self.characters[begin:end])
 
 
 def portions(reader: Reader, encoder: Encoder, *, size: int) -> Iterator[Portion]:
@@ -184,11 +172,6 @@ def _portion(encoder: Encoder, positions: Iterable[Position], pieces: Pieces, co
     read = np.array([(position.part, position.read, position.total) for position in positions])
     ends = pieces.ends[np.cumsum(pieces.document_pieces) - 1]
     return Portion(encoded.shard, read[encoded.kept], np.diff(ends, prepend=0)[encoded.kept])
-
-
-def _begin(ends: npt.NDArray[np.int64], item: int) -> int:
-    """Where an item begins, whose end and those of all before it are given."""
-    return int(ends[item - 1]) if item else 0
 
 
 def _chained(ends: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:

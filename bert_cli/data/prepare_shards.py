@@ -6,28 +6,27 @@ bytes. What was begun or finished with other text, settings or another tokenizer
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bert_cli.data.cache import only_writer
-from bert_cli.data.corpus import CorpusPart, empty_corpus
+from bert_cli.data.cache import named_shortage, only_writer
+from bert_cli.data.corpus import Part, empty_corpus
 from bert_cli.data.encode import Encoder
 from bert_cli.data.portions import CorpusSettings, Position, Reader, portions
 from bert_cli.data.shards import DRAFT, MARKER, VERSION, Corpus, shard_folder, write_shard
 from bert_cli.data.words import jieba_segment
-from bert_cli.errors import DataError, ResourceError, listing
+from bert_cli.errors import DataError, listing
 from bert_cli.files import drafted, publish
 
 SHARD_TOKENS = 1 << 24
 RULES = 1
 """Version of the rules that find sentences and words."""
+_FULL = "free some space, then give the same command: it goes on after the last whole shard"
 _SEGMENTERS = {"tokenizer": (), "jieba": ("jieba",)}
 
 Note = Callable[[str], None]
@@ -43,7 +42,7 @@ class TokenizerFiles:
 
 def prepare_corpus_folder(
     folder: Path,
-    parts: Sequence[CorpusPart],
+    parts: Sequence[Part],
     tokenizer: Any,
     *,
     made_from: TokenizerFiles,
@@ -67,7 +66,7 @@ def prepare_corpus_folder(
     """
     segment = jieba_segment() if settings.words == "jieba" else None
     identity = corpus_identity(parts, made_from, settings)
-    with _named_shortage(folder):
+    with named_shortage(folder, help=_FULL):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(folder.parent / f".lock-{folder.name}"):
             if (folder / MARKER).is_file():
@@ -94,7 +93,7 @@ def prepare_corpus_folder(
     return Corpus.open(folder)
 
 
-def corpus_identity(parts: Sequence[CorpusPart], made_from: TokenizerFiles, settings: CorpusSettings) -> dict[str, Any]:
+def corpus_identity(parts: Sequence[Part], made_from: TokenizerFiles, settings: CorpusSettings) -> dict[str, Any]:
     """Everything that shapes the tokens of a corpus, as JSON has it; reads every file once for its fingerprint."""
     return {
         "version": VERSION,
@@ -198,21 +197,3 @@ def _nothing_known(reader: Reader) -> DataError:
         allowed="text in the language of the tokenizer",
         help="leave model.name out to train a tokenizer on the corpus, or name another model",
     )
-
-
-@contextmanager
-def _named_shortage(folder: Path) -> Iterator[None]:
-    """Tell a full disk from other errors of the system."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        place = next(path for path in (folder, *folder.parents) if path.is_dir())
-        raise ResourceError(
-            "P021",
-            f"the disk is full: {error.strerror}",
-            where=str(folder),
-            found=f"{shutil.disk_usage(place).free / 1e6:.0f} MB free",
-            help="free some space, then give the same command: it goes on after the last whole shard",
-        ) from error

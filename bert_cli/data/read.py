@@ -1,4 +1,4 @@
-"""Reads one file, or standard input, as records: CSV, TSV, JSON lines, JSON, parquet or plain text, gzip included.
+"""Reads one file, or standard input, as records: CSV, TSV, JSON, parquet, CoNLL or plain text, gzip included.
 
 Every value is what the file says (cells of CSV and TSV are strings, always), every record knows its line, and whatever
 does not fit is refused with file and line. Text formats are streamed; the first record costs nothing but its own line.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bert_cli.data.columnar import iter_parquet
+from bert_cli.data.conll import CONLL, iter_conll
 from bert_cli.data.delimited import iter_delimited
 from bert_cli.data.jsonlines import iter_json, iter_jsonl
 from bert_cli.data.stream import Record, text_lines, unreadable
@@ -20,7 +21,7 @@ from bert_cli.errors import DataError
 
 __all__ = ["FORMATS", "Record", "format_of", "iter_records"]
 
-FORMATS = ("csv", "tsv", "jsonl", "ndjson", "json", "parquet", "txt")
+FORMATS = ("csv", "tsv", "jsonl", "ndjson", "json", "parquet", "txt", *CONLL)
 _COMPRESSED = ".gz"
 
 
@@ -51,7 +52,7 @@ def iter_records(
         encoding: of text formats; a byte order mark of UTF-8 is accepted silently.
 
     Raises:
-        DataError: D001–D019, with `FILE:LINE`; a source without any record is one of them (D006).
+        DataError: D001–D019 and D115, with `FILE:LINE`; a source without any record is one of them (D006).
     """
     label = name or (path.name if isinstance(path, Path) else "<stdin>")
     if isinstance(path, Path):
@@ -132,6 +133,8 @@ def _parse(stream: BinaryIO, base: str, label: str, *, quoting: str, encoding: s
     lines = text_lines(stream, label, encoding=encoding)
     if base in ("csv", "tsv"):
         return iter_delimited(lines, label, delimiter="," if base == "csv" else "\t", quoting=quoting)
+    if base in CONLL:
+        return iter_conll(lines, label, universal=base == "conllu")
     if base == "txt":
         return (Record(number, {"text": _without_end(line)}) for number, line in enumerate(lines, 1))
     return iter_json(lines, label) if base == "json" else iter_jsonl(lines, label)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,22 @@ class Shard:
         """End of each document in `tokens`. Shape: `[D]` int64."""
         ends: npt.NDArray[np.int64] = self.sentences[self.documents - 1]
         return ends
+
+    def part(self, begin: int, end: int) -> Shard:
+        """The documents from `begin` up to `end`."""
+        first_sentence, last_sentence = (_begin(self.documents, at) for at in (begin, end))
+        first_token, last_token = (_begin(self.sentences, at) for at in (first_sentence, last_sentence))
+        return Shard(
+            self.tokens[first_token:last_token],
+            self.words[first_token:last_token],
+            self.sentences[first_sentence:last_sentence] - first_token,
+            self.documents[begin:end] - first_sentence,
+        )
+
+
+def _begin(ends: npt.NDArray[np.int64], item: int) -> int:
+    """Where an item begins, whose end and those of all before it are given."""
+    return int(ends[item - 1]) if item else 0
 
 
 ARRAYS = tuple(field.name for field in fields(Shard))
@@ -125,6 +141,21 @@ class Corpus:
 def is_prepared(folder: Path) -> bool:
     """Whether a folder is a prepared corpus, finished or not (`Corpus.open` says which)."""
     return (folder / MARKER).is_file() or (folder / DRAFT).is_file()
+
+
+def repeated(corpus: Corpus, times: float) -> Corpus:
+    """The corpus so many times over, the last time its first documents alone; no token is copied.
+
+    Args:
+        times: at least 1.
+    """
+    rest = round(times % 1 * corpus.n_documents)
+    shards = list(corpus.shards) * int(times)
+    for shard in corpus.shards:
+        if rest:
+            shards.append(shard.part(0, min(rest, len(shard.documents))))
+            rest -= len(shards[-1].documents)
+    return replace(corpus, facts={**corpus.facts, "times": times}, shards=tuple(shards))
 
 
 def token_slices(corpus: Corpus) -> Iterator[npt.NDArray[Any]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from bert_cli.data.beir import beside
 from bert_cli.data.hub import HubSplit, is_offline, load, require_cached
 from bert_cli.data.read import FORMATS, Record, format_of, iter_records
 from bert_cli.errors import DataError, UsageError, listing
@@ -30,12 +31,18 @@ _HUB_PREFIX = "hub:"
 
 @dataclass(frozen=True)
 class Source:
-    """One split's place: a file (`path`) or a split on the hub (`hub`)."""
+    """One split's place: a file (`path`) or a split on the hub (`hub`).
+
+    Attributes:
+        root: the given folder, where `path` lies in one.
+        beside: what all splits share: of judgements, `corpus` and `queries`.
+    """
 
     split: str
     path: Path | None = None
     hub: HubSplit | None = None
     root: Path | None = None
+    beside: Mapping[str, Source] = field(default_factory=dict, hash=False)
 
     @property
     def origin(self) -> str:
@@ -72,7 +79,10 @@ class Source:
         return islice(rows, data.limit)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes, or `REPO@COMMIT:CONFIG:SPLIT`."""
+        """SHA-256 of the file's bytes, or `REPO@COMMIT:CONFIG:SPLIT`; over those of what lies beside it too."""
+        if self.beside:
+            parts = [replace(self, beside={}), *self.beside.values()]
+            return hashlib.sha256("\n".join(part.fingerprint() for part in parts).encode()).hexdigest()
         if self.path is None:
             assert self.hub is not None
             return self.hub.fingerprint()
@@ -106,7 +116,7 @@ def find_sources(
         return _folder(task, path, data)
     if not path.exists():
         raise _nothing_there(path, key="data.source" if data.source else "BERTCTL_DATA")
-    return {file_split: Source(file_split, path=path)}
+    return {file_split: Source(file_split, path=path, beside=_beside(path.parent))}
 
 
 def _folder(task: Task, root: Path, data: DataSection) -> dict[str, Source]:
@@ -143,6 +153,7 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
     if data.validation_split is not None and data.validation_split not in wanted:
         wanted[data.validation_split] = ((data.validation_split,),)
     sources: dict[str, Source] = {}
+    shared: dict[str, Source] | None = None
     for split, tiers in wanted.items():
         files = next(
             filter(None, ([file for stem in tier for file in by_stem.get(stem.lower(), [])] for tier in tiers)), []
@@ -158,8 +169,13 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
                 help="delete or rename all but one, or give one file: --data FILE",
             )
         if files:
-            sources[split] = Source(split, path=files[0], root=root)
+            shared = _beside(folder) if shared is None else shared
+            sources[split] = Source(split, path=files[0], root=root, beside=shared)
     return sources
+
+
+def _beside(folder: Path) -> dict[str, Source]:
+    return {name: Source(name, path=path) for name, path in beside(folder).items()}
 
 
 def _tiers(task: Task, split: str) -> tuple[tuple[str, ...], ...]:
@@ -214,7 +230,19 @@ def _task_hub(task: Task, data: DataSection, *, offline: bool) -> dict[str, Sour
     names = dict.fromkeys(split for split in task.splits if not task.hub.splits or split in task.hub.splits)
     if data.validation_split is not None:
         names[data.validation_split] = None
-    return {split: Source(split, hub=replace(hub, split=task.hub.splits.get(split, split))) for split in names}
+    shared = {
+        name: Source(name, hub=replace(hub, config=config, split=split))
+        for name, (config, split) in task.hub.beside.items()
+    }
+    return {
+        split: Source(split, hub=_hub_split(hub, task.hub.splits.get(split, split)), beside=shared) for split in names
+    }
+
+
+def _hub_split(hub: HubSplit, name: str) -> HubSplit:
+    """A split of the same data set, or `OWNER/NAME:CONFIG:SPLIT`."""
+    path, config, split = name.split(":") if "/" in name else (hub.path, hub.config, name)
+    return replace(hub, path=path, config=config, split=split)
 
 
 def _named_hub(task: Task, given: str, data: DataSection, *, offline: bool) -> dict[str, Source]:

@@ -108,7 +108,7 @@ class TargetReader:
         if self.classes:
             targets = self._encode_classes(table)
         else:
-            targets = self._scores(table) if self.task.objective == "text-regression" else None
+            targets = read_scores(table, self.task) if self.task.objective == "text-regression" else None
         return targets, None if targets is not None else f"split '{split}' has no labels (all are -1)"
 
     def _encode_classes(self, table: Columns) -> Targets | None:
@@ -177,37 +177,43 @@ class TargetReader:
                 )
         return rows
 
-    def _scores(self, table: Columns) -> Targets | None:
-        cells = table.cells["label"]
-        low, high = self.task.score_range or (-math.inf, math.inf)
-        minus_one_is_a_score = self.task.score_range is not None and low <= -1 <= high
-        if not minus_one_is_a_score and all(whole_number(cell) == -1 for cell in cells):
-            return None
-        scores = np.empty(len(cells), dtype=np.float32)
-        for row, (cell, line) in enumerate(zip(cells, table.lines, strict=True)):
-            score = _number(cell)
-            if score is None:
-                raise DataError(
-                    "D045",
-                    "a score must be a finite number",
-                    where=f"{table.origin}:{line}",
-                    key="data.columns.label",
-                    found="no score" if is_missing(cell) else repr(cell),
-                    allowed="a finite number",
-                    help="correct the row, or learn classes: --task text-classification",
-                )
-            if not low <= score <= high:
-                raise DataError(
-                    "D046",
-                    f"the score {score:g} lies outside the range of task '{self.task.name}'",
-                    where=f"{table.origin}:{line}",
-                    key="data.columns.label",
-                    found=cell,
-                    allowed=f"{low:g} to {high:g}",
-                    help="correct the row, or use --task text-regression, which has no range",
-                )
-            scores[row] = score
-        return scores
+
+def read_scores(table: Columns, task: Task) -> npt.NDArray[np.float32] | None:
+    """The label cells as scores; None where each of them says that there is none (-1). Shape: `[n]`.
+
+    Raises:
+        DataError: a cell that is no finite number (D045), or lies outside the task's range (D046).
+    """
+    cells = table.cells["label"]
+    low, high = task.score_range or (-math.inf, math.inf)
+    minus_one_is_a_score = task.score_range is not None and low <= -1 <= high
+    if not minus_one_is_a_score and all(whole_number(cell) == -1 for cell in cells):
+        return None
+    scores = np.empty(len(cells), dtype=np.float32)
+    for row, (cell, line) in enumerate(zip(cells, table.lines, strict=True)):
+        score = _number(cell)
+        if score is None:
+            raise DataError(
+                "D045",
+                "a score must be a finite number",
+                where=f"{table.origin}:{line}",
+                key="data.columns.label",
+                found="no score" if is_missing(cell) else repr(cell),
+                allowed="a finite number",
+                help="correct the row, or learn classes: --task text-classification",
+            )
+        if not low <= score <= high:
+            raise DataError(
+                "D046",
+                f"the score {score:g} lies outside the range of task '{task.name}'",
+                where=f"{table.origin}:{line}",
+                key="data.columns.label",
+                found=cell,
+                allowed=f"{low:g} to {high:g}",
+                help=f"correct the row, or use --task {task.objective}, which has no range",
+            )
+        scores[row] = score
+    return scores
 
 
 def _number(cell: object) -> float | None:

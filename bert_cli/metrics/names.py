@@ -15,6 +15,11 @@ from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
 SINGLE = "text-classification"
 MULTI = "multi-label-classification"
 REGRESSION = "text-regression"
+TAGGING = "token-classification"
+QUESTIONS = "question-answering"
+CHOICE = "multiple-choice"
+COMPUTED = (SINGLE, MULTI, REGRESSION)
+"""Objectives whose metrics are computed from one prediction for each text, by `compute` and by the evaluate library."""
 
 EXTERNAL_PREFIX = "evaluate:"
 
@@ -32,8 +37,8 @@ _BOTH = (SINGLE, MULTI)
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
-        objectives=(SINGLE, MULTI, *PRETRAINING, MINIMAL_PAIRS),
-        summary="Share of correct answers; multi-label: all labels correct.",
+        objectives=(SINGLE, MULTI, *PRETRAINING, MINIMAL_PAIRS, TAGGING, CHOICE),
+        summary="Share of correct answers; multi-label: all labels correct; tags: of words.",
     ),
     "f1": Metric(objectives=(SINGLE,), summary="F1 of class id 1; two classes only."),
     "f1_macro": Metric(objectives=_BOTH, summary="Mean F1 of the classes."),
@@ -59,7 +64,7 @@ METRICS: dict[str, Metric] = {
     "mse": Metric(objectives=(REGRESSION,), summary="Mean squared error.", larger_is_better=False),
     "mae": Metric(objectives=(REGRESSION,), summary="Mean absolute error.", larger_is_better=False),
     "loss": Metric(
-        objectives=(SINGLE, MULTI, REGRESSION, *PRETRAINING),
+        objectives=(SINGLE, MULTI, REGRESSION, *PRETRAINING, TAGGING, CHOICE, QUESTIONS),
         summary="Mean loss of the split, nats.",
         larger_is_better=False,
     ),
@@ -80,6 +85,19 @@ METRICS: dict[str, Metric] = {
     "rtd_accuracy": Metric(
         objectives=("replaced-token-detection",), summary="Share of tokens rightly told to be replaced or not."
     ),
+    **{
+        f"entity_{kind}": Metric(objectives=(TAGGING,), summary=summary)
+        for kind, summary in (
+            ("f1", "F1 of whole entities of all types together, as conlleval and seqeval's default mode."),
+            ("precision", "Share of the predicted entities with the right begin, end and type."),
+            ("recall", "Share of the gold entities that were found with begin, end and type."),
+            ("f1_strict", "F1 of whole entities as seqeval's strict mode: only a B- tag begins one."),
+        )
+    },
+    "exact_match": Metric(
+        objectives=(QUESTIONS,), summary="Share of questions with a gold answer, case and punctuation aside."
+    ),
+    "answer_f1": Metric(objectives=(QUESTIONS,), summary="Mean F1 of an answer's words (Chinese: characters)."),
     "stereotype_score": Metric(
         objectives=(MINIMAL_PAIRS,),
         summary="Share of pairs whose more stereotyping sentence is the more likely one; 0.5 is ideal.",
@@ -88,11 +106,16 @@ METRICS: dict[str, Metric] = {
 }
 """Name -> metric. `compute` knows all but those of `FORWARD`."""
 
-FORWARD = frozenset({"loss", "perplexity", "nsp_accuracy", "sop_accuracy", "rtd_accuracy", "stereotype_score"})
+FORWARD = frozenset(
+    {"loss", "perplexity", "nsp_accuracy", "sop_accuracy", "rtd_accuracy", "stereotype_score"}
+    | {"entity_f1", "entity_precision", "entity_recall", "entity_f1_strict"}
+    | {"exact_match", "answer_f1"}
+)
 """What an objective takes from its forward passes and no metric can compute from predictions."""
 
 _OTHER_NAMES = {
     "acc": "accuracy",
+    "em": "exact_match",
     "auc": "roc_auc",
     "auroc": "roc_auc",
     "f1_score": "f1",
@@ -100,6 +123,7 @@ _OTHER_NAMES = {
     "map": "average_precision",
     "mcc": "matthews_correlation",
     "micro_f1": "f1_micro",
+    "overall_f1": "entity_f1",
     "pearsonr": "pearson",
     "spearmanr": "spearman",
     "weighted_f1": "f1_weighted",

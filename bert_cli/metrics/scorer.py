@@ -13,9 +13,8 @@ import numpy as np
 
 from bert_cli.errors import BertctlError, UsageError, raise_all
 from bert_cli.metrics.external import External, load_external, parse_spec
-from bert_cli.metrics.names import FORWARD, MULTI, check_metrics, is_external, metrics_for
+from bert_cli.metrics.names import COMPUTED, FORWARD, MULTI, check_metrics, is_external, metrics_for
 from bert_cli.metrics.scores import Array, Predictions, checked_references, compute
-from bert_cli.tasks.base import PRETRAINING
 
 
 def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
@@ -23,7 +22,7 @@ def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
 
     Of a metric of the evaluate library only the beginning is known, `evaluate:NAME/`: it names its scores itself.
     """
-    if objective in PRETRAINING:
+    if objective not in COMPUTED:
         return metrics_for(objective)
     asked = [name for name in dict.fromkeys(names) if name not in FORWARD]
     return (
@@ -32,8 +31,22 @@ def reported(names: Sequence[str], objective: str) -> tuple[str, ...]:
     )
 
 
+def _not_for(spec: str, objective: str) -> UsageError:
+    return UsageError(
+        "M002",
+        f"metrics of the evaluate library see one decision for each text, and {objective} has none",
+        key="eval.metrics",
+        found=spec,
+        allowed=list(metrics_for(objective)),
+        help="leave it out",
+    )
+
+
 class Scorer:
     """Computes the metrics named, in their order.
+
+    What a family of tasks computes by itself, for tags, questions, choices and rankings, is only checked here and kept
+    as `names`.
 
     A built-in metric gives one score under its name; `evaluate:NAME@COMMIT` and `evaluate:FOLDER` give one for each key
     of their result, as `evaluate:NAME/KEY`, where NAME is the hub name without commit or the folder's last component.
@@ -69,6 +82,9 @@ class Scorer:
             errors.append(error)
         specs = {}
         for spec in dict.fromkeys(filter(is_external, names)):
+            if objective not in COMPUTED:
+                errors.append(_not_for(spec, objective))
+                continue
             try:
                 specs[spec] = parse_spec(spec, allow_code=allow_code).name
             except UsageError as error:
@@ -82,7 +98,7 @@ class Scorer:
                 found=", ".join(specs),
                 help="keep one of them",
             )
-        self.names = tuple(name for name in dict.fromkeys(names) if name not in FORWARD)
+        self.names = tuple(name for name in dict.fromkeys(names) if objective not in COMPUTED or name not in FORWARD)
         self.labels = labels or None
         self.order = None if order is None else np.array(order)
         config = "multilabel" if objective == MULTI else None

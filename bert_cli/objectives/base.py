@@ -6,13 +6,14 @@ objective returns sums and tells the counts before the forward pass; means of me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from bert_cli.data.batch import Batch
+from bert_cli.ranks import Ranks
 
 
 class Objective(Protocol):
@@ -20,12 +21,10 @@ class Objective(Protocol):
 
     Attributes:
         name: the ecosystem's name of the task (`text-classification`).
-        auto_class: the `transformers` class that builds the model.
         weights: weight of each loss term in the whole loss.
     """
 
     name: str
-    auto_class: str
     weights: Mapping[str, float]
 
     def collate(self, store: Any, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
@@ -52,16 +51,34 @@ class Objective(Protocol):
         ...
 
     def scores(self, outputs: Any, batch: Batch) -> np.ndarray:
-        """Predictions of each example as numbers, float32: probabilities `[B, C]` or values `[B]`.
+        """Predictions as numbers, float32: some lines for each row, as `ends` says. Shape: `[K]` or `[K, C]`.
 
-        An objective whose examples get no prediction of their own gives `[B, 0]`.
+        An objective whose rows get no prediction of their own gives `[B, 0]`.
         """
         ...
 
-    def measure(
-        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: Any, scorer: Any, threshold: float | None
-    ) -> tuple[dict[str, float], float]:
-        """Metrics of a whole split by name, and the decision threshold they were taken at."""
+    def ends(self, batch: Batch) -> np.ndarray:
+        """Where the lines of each row end among those of the batch; `[1, 2, …, B]` for one each. Shape: `[B]` int64."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An objective whose loss is not a sum over rows, since each row is compared with all others of the batch.
+
+    A batch of several micro-batches then goes through the model twice, first without a gradient; memory stays that of
+    a micro-batch (gradient caching, Gao et al. 2021).
+    """
+
+    def foresee(
+        self, batches: Sequence[Batch], outputs: Sequence[Any], *, ranks: Ranks, idle: bool
+    ) -> Sequence[Batch]:
+        """The same micro-batches, each with what it must know of all the others, those of other ranks included.
+
+        Args:
+            outputs: what `forward` gave for each; with the same dropout it will give that again.
+            idle: they are another rank's too, and count for nothing.
+        """
         ...
 
 

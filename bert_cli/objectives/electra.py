@@ -58,7 +58,6 @@ class ReplacedTokenDetection:
     """
 
     name = "replaced-token-detection"
-    auto_class = "ElectraForPreTraining"
 
     def __init__(self, *, rtd_weight: float = 50.0, **options: Any) -> None:
         self.mlm = MaskedLanguageModelling(**options)
@@ -107,11 +106,9 @@ class ReplacedTokenDetection:
         """Nothing about whole examples. Shape: `[B, 0]`."""
         return terms.no_scores(batch)
 
-    def measure(
-        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: Any, scorer: Any, threshold: float | None
-    ) -> tuple[dict[str, float], float]:
-        """The whole loss and both terms, the generator's perplexity and accuracy, and the discriminator's accuracy."""
-        return terms.measured(losses, self.weights), 0.5
+    def ends(self, batch: Batch) -> np.ndarray:
+        """One empty line for each row. Shape: `[B]` int64."""
+        return np.arange(1, len(batch) + 1)
 
 
 @torch.no_grad()

@@ -1,11 +1,13 @@
 """The special tokens around a text or a pair of texts, and flat texts laid out as the padded rows that a model takes.
 
 What stands where is found by asking the tokenizer for a probe, so no family is named here (RoBERTa has two separators
-between two texts, BERT one). Laying out a batch costs a few copies of its token ids.
+between two texts, BERT one). Segments are the tokenizer's, or 0 and 1 where it gives two texts the same. Laying out a
+batch costs a few copies of its token ids.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +109,12 @@ class Frame:
         return Laid(inputs, places, int(full.sum()))
 
 
+def has_segments(model: Any) -> bool:
+    """Whether a model can tell two texts apart by their segment ids (RoBERTa-like models have one segment only)."""
+    two = getattr(model.config, "type_vocab_size", 0) >= 2
+    return two and "token_type_ids" in inspect.signature(model.forward).parameters
+
+
 def _around(tokenizer: Any, texts: int) -> Surrounding:
     """What the tokenizer puts around so many texts."""
     probe = "a"
@@ -131,4 +139,10 @@ def _around(tokenizer: Any, texts: int) -> Surrounding:
         piece_types.append(tuple(types[end:at]))
         text_types.append(types[at])
         end = at + len(inner)
-    return Surrounding((*pieces, tuple(whole[end:])), (*piece_types, tuple(types[end:])), tuple(text_types))
+    pieces.append(tuple(whole[end:]))
+    piece_types.append(tuple(types[end:]))
+    if len(set(text_types)) < texts:
+        # As BERT counts them: what stands behind a text belongs to it, and the first piece to the first text.
+        text_types = list(range(texts))
+        piece_types = [(max(0, i - 1),) * len(piece) for i, piece in enumerate(pieces)]
+    return Surrounding(tuple(pieces), tuple(piece_types), tuple(text_types))

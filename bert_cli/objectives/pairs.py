@@ -81,8 +81,6 @@ class SentencePairs:
         options: those of `MaskedLanguageModelling`.
     """
 
-    auto_class = "AutoModelForPreTraining"
-
     def __init__(self, name: str, **options: Any) -> None:
         self.name = name
         self.term = TERMS[name]
@@ -150,11 +148,9 @@ class SentencePairs:
         """Nothing about whole examples. Shape: `[B, 0]`."""
         return terms.no_scores(batch)
 
-    def measure(
-        self, scores: np.ndarray, losses: Mapping[str, float], *, targets: Any, scorer: Any, threshold: float | None
-    ) -> tuple[dict[str, float], float]:
-        """The whole loss and both terms, perplexity and accuracy at masked positions, and accuracy about pairs."""
-        return terms.measured(losses, self.weights), 0.5
+    def ends(self, batch: Batch) -> np.ndarray:
+        """One empty line for each row. Shape: `[B]` int64."""
+        return np.arange(1, len(batch) + 1)
 
 
 def check_documents(store: BlockStore) -> None:

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from bert_cli.data.batch import Batch, pad
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
-from bert_cli.metrics import Predictions, Scorer, tune_threshold
 
 PROBLEM_TYPES = {
     "text-classification": "single_label_classification",
@@ -33,10 +32,8 @@ class SequenceObjective:
         takes_type_ids: whether the model has segment embeddings.
         label_smoothing: share of the target spread over all classes.
         class_weights: weight of each class in the loss, or None. Shape: `[C]`.
-        threshold_metric: what a tuned multi-label threshold maximises.
     """
 
-    auto_class = "AutoModelForSequenceClassification"
     weights: Mapping[str, float] = {"loss": 1.0}
 
     def __init__(
@@ -47,10 +44,8 @@ class SequenceObjective:
         takes_type_ids: bool,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
-        threshold_metric: str = "f1_macro",
     ) -> None:
         self.name = name
-        self.threshold_metric = threshold_metric
         self.pad_token_id = pad_token_id
         self.takes_type_ids = takes_type_ids
         self.label_smoothing = label_smoothing
@@ -125,43 +120,39 @@ class SequenceObjective:
         scores: np.ndarray = outputs.cpu().numpy()
         return scores
 
-    def measure(
-        self,
-        scores: np.ndarray,
-        losses: Mapping[str, float],
-        *,
-        targets: np.ndarray,
-        scorer: Scorer,
-        threshold: float | None,
-    ) -> tuple[dict[str, float], float]:
-        """The loss and the scorer's metrics; a multi-label threshold of None is tuned on these very scores."""
-        if threshold is None:
-            tuned = self.name == "multi-label-classification"
-            threshold = tune_threshold(scores, targets, metric=self.threshold_metric) if tuned else 0.5
-        predictions = Predictions(self.name, scores, threshold)
-        return {**losses, **scorer.score(predictions, targets)}, threshold
+    def ends(self, batch: Batch) -> np.ndarray:
+        """One line for each row. Shape: `[B]` int64."""
+        return np.arange(1, len(batch) + 1)
 
 
 def encode(
     tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, max_length: int
 ) -> tuple[list[list[int]], list[list[int]] | None, int, int]:
-    """Token ids, segment ids (pairs only), truncated examples, and tokens lost by truncation.
+    """Token ids, segment ids (pairs only), truncated examples, and tokens lost by truncation; see `encode_each`."""
+    ids, types, lost = encode_each(tokenizer, texts, pairs, max_length=max_length)
+    return ids, types, int((lost > 0).sum()), int(lost.sum())
+
+
+def encode_each(
+    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, max_length: int
+) -> tuple[list[list[int]], list[list[int]] | None, np.ndarray]:
+    """Token ids, segment ids (pairs only), and how many tokens of each text are lost by truncation.
 
     A pair is encoded as a pair, with the model's own separators and segment ids; the longer side is cut first.
     """
     ids, types = _tokenise(tokenizer, texts, pairs, truncation=True, max_length=max_length)
+    lost = np.zeros(len(ids), dtype=np.int64)
     full = [row for row, tokens in enumerate(ids) if len(tokens) >= max_length]
-    if not full:
-        return ids, types, 0, 0
-    # Only rows that fill the length can have been cut; reading them again without a limit tells by how much.
-    whole, _ = _tokenise(
-        tokenizer,
-        [texts[row] for row in full],
-        None if pairs is None else [pairs[row] for row in full],
-        truncation=False,
-    )
-    lost = [len(tokens) - len(ids[row]) for row, tokens in zip(full, whole, strict=True)]
-    return ids, types, sum(count > 0 for count in lost), sum(lost)
+    if full:
+        # Only rows that fill the length can have been cut; reading them again without a limit tells by how much.
+        whole, _ = _tokenise(
+            tokenizer,
+            [texts[row] for row in full],
+            None if pairs is None else [pairs[row] for row in full],
+            truncation=False,
+        )
+        lost[full] = [len(tokens) - len(ids[row]) for row, tokens in zip(full, whole, strict=True)]
+    return ids, types, lost
 
 
 def _tokenise(

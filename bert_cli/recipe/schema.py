@@ -54,6 +54,13 @@ def _whole_keys(value: object) -> object:
     return value
 
 
+def _named_by_number(value: object) -> object:
+    """A column without a name by its number, which YAML reads as one."""
+    if isinstance(value, dict):
+        return {role: str(name) if type(name) is int else name for role, name in value.items()}
+    return value
+
+
 def _whole(shares: dict[int, float]) -> dict[int, float]:
     """Refuse shares that do not add up to the whole run."""
     if shares and (min(shares) < 1 or abs(sum(shares.values()) - 1) > 1e-6):
@@ -119,6 +126,9 @@ class ModelSection(Section):
         default_factory=dict,
         description="Configuration of a model from scratch, over its size: model_type, hidden_size, vocab_size …",
     )
+    pooling: Literal["auto", "cls", "mean"] = Field(
+        "auto", description="One vector for a text: of its first token, or the mean; auto: the model's own, else mean."
+    )
     generator: Annotated[float, Field(gt=0, le=1)] = Field(
         0.25, description="ELECTRA from scratch: width of the generator as a share of the discriminator's."
     )
@@ -158,7 +168,7 @@ class DataSection(Section):
         default_factory=dict,
         description="Pretraining at growing lengths: tokens -> share of all steps, as {128: 0.9, 512: 0.1}.",
     )
-    columns: dict[str, str] = Field(
+    columns: Annotated[dict[str, str], BeforeValidator(_named_by_number)] = Field(
         default_factory=dict,
         description="Column of each role: text, text_pair, label (of several labels too). Default: the task's names.",
     )
@@ -174,6 +184,18 @@ class DataSection(Section):
     max_length: Annotated[int, Field(ge=4)] = Field(
         128, description="Longest sequence, tokens, the special ones included."
     )
+    stride: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Tokens that neighbouring windows of a long text share; default: a third of max_length."
+    )
+    aggregate: Literal["first", "mean", "max"] = Field(
+        "first", description="Long texts in classification: read the first window only, or all: mean or max of logits."
+    )
+    scheme: Literal["auto", "plain", "iob1", "bio", "bioes"] = Field(
+        "auto", description="How tags mark entities; plain: each tag is a class of its own, as in part-of-speech."
+    )
+    negatives: Annotated[int, Field(ge=0)] = Field(
+        1, description="Ranking: hard negatives beside each positive text, where the data have them."
+    )
     quoting: Literal["minimal", "none"] = Field(
         "minimal",
         description="CSV and TSV: minimal (RFC 4180), or none (quote characters are text, as in raw GLUE files).",
@@ -185,6 +207,8 @@ class DataSection(Section):
     def _one_corpus_or_several(self) -> DataSection:
         if self.source is not None and self.mix:
             raise ValueError("data.source is one corpus, data.mix are several: give one of the two")
+        if self.stride is not None and self.stride >= self.max_length:
+            raise ValueError("data.stride is a part of each window: less than data.max_length")
         if self.lengths and max(self.lengths) != self.max_length:
             raise ValueError(f"data.max_length must be the longest of data.lengths: {max(self.lengths)}")
         return self
@@ -276,6 +300,11 @@ class TrainSection(Section):
     class_weights: Literal["none", "balanced"] | tuple[Positive, ...] = Field(
         "none", description="Weight of each class; balanced: n / (classes × count), multi-label: absent ÷ present rows."
     )
+    loss: Literal["auto", "in-batch", "cosine", "triplet", "simcse", "listwise", "binary"] = Field(
+        "auto", description="Similarity and ranking: what is minimised; auto: what the data allow."
+    )
+    scale: Positive = Field(20.0, description="Similarity: what cosines are multiplied by before the softmax.")
+    margin: Positive = Field(0.3, description="Similarity: how much nearer a triplet's positive must be, cosine.")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         42, description="Root of all randomness: order, dropout, masks, new weights."
     )
@@ -332,7 +361,14 @@ class EvalSection(Section):
         None, description="Stop after so many scores without a new best."
     )
     threshold: Literal["auto"] | Fraction = Field(
-        "auto", description="Multi-label: probability from which a label counts; auto: tuned on validation."
+        "auto",
+        description="Probability from which a label counts (multi-label) or there is no answer (questions); auto: tuned "
+        "on validation.",
+    )
+    n_best: Annotated[int, Field(ge=1)] = Field(20, description="Questions: answers looked at for each window.")
+    max_answer_length: Annotated[int, Field(ge=1)] = Field(30, description="Questions: longest answer, tokens.")
+    depth: Annotated[int, Field(ge=1)] = Field(
+        100, description="Ranking: texts that are ranked for each query, those that a first search found."
     )
     batch_tokens: Annotated[int, Field(ge=1)] = Field(8_192, description="Most tokens in one forward pass of scoring.")
     mask_rate: Share = Field(
@@ -376,6 +412,9 @@ class Recipe(Section):
     """One run, completely."""
 
     task: str | None = Field(None, description="A name of `bertctl task ls`.")
+    stages: Words = Field(
+        (), description="Recipes (files or names) run before, in turn; each goes on from the model of the one before."
+    )
     model: ModelSection = Field(default_factory=ModelSection, description="The encoder.")
     tokenizer: TokenizerSection = Field(default_factory=TokenizerSection, description="A tokenizer of one's own.")
     data: DataSection = Field(default_factory=DataSection, description="The examples.")

@@ -6,17 +6,36 @@ A wish that the model cannot fulfil, or that would change nothing, is refused be
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from bert_cli.errors import UsageError
 from bert_cli.models.build import load_config, positions
+from bert_cli.models.heads import head_labels
 from bert_cli.models.locate import Located
 from bert_cli.objectives.sequence import PROBLEM_TYPES
 
+WITH_THRESHOLD = ("multi-label-classification", "question-answering")
+"""Objectives whose answers depend on one."""
 
-def objective_of(config: dict[str, Any], labels: Sequence[str]) -> str:
-    """The objective of a model that bertctl did not write: what it says, else regression where it has one output."""
+
+_OF_HEADS = {
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMultipleChoice": "multiple-choice",
+}
+
+
+def objective_of(config: dict[str, Any]) -> str | None:
+    """The objective of a model that bertctl did not write; None where its head is none that answers questions.
+
+    A head for texts says itself what it answers; where it does not, one output is a regression.
+    """
+    for suffix, objective in _OF_HEADS.items():
+        if head_labels(config, suffix) is not None:
+            return objective
+    labels = head_labels(config, "ForSequenceClassification")
+    if labels is None:
+        return None
     by_problem = {problem: name for name, problem in PROBLEM_TYPES.items()}
     problem = config.get("problem_type")
     if problem in by_problem:
@@ -30,13 +49,13 @@ def check_threshold(objective: str, threshold: object) -> None:
     Raises:
         UsageError: nothing would change (U054).
     """
-    if threshold is not None and objective != "multi-label-classification":
+    if threshold is not None and objective not in WITH_THRESHOLD:
         raise UsageError(
             "U054",
             f"a threshold changes nothing for {objective}",
             key="--threshold",
             found=threshold,
-            allowed="only for multi-label-classification",
+            allowed=f"only for {' and '.join(WITH_THRESHOLD)}",
             help="leave --threshold out",
         )
 

@@ -9,14 +9,12 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from bert_cli.data.blocks import BlockStore
 from bert_cli.data.budget import Stage, check_timed, merged, phases
 from bert_cli.data.order import Mixed, Shuffled
 from bert_cli.data.plan import Plan
-from bert_cli.data.split import Split
-from bert_cli.errors import UsageError
+from bert_cli.families import family_of
+from bert_cli.families.base import Prepared
 from bert_cli.models.attention import choose_attention, is_unpadded
 from bert_cli.models.build import check_fits, load_model, new_model
 from bert_cli.models.cheap import make_cheap
@@ -25,23 +23,12 @@ from bert_cli.models.params import ParamGroup, freeze, groups
 from bert_cli.models.sizes import size_config
 from bert_cli.objectives.base import Objective
 from bert_cli.objectives.electra import ReplacedTokenDetection
-from bert_cli.objectives.frame import Frame
-from bert_cli.objectives.mlm import MaskedLanguageModelling
-from bert_cli.objectives.pairs import SentencePairs
-from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective
-from bert_cli.recipe.schema import MaskSection, Recipe
-from bert_cli.run.prepare import Note, Prepared
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run.prepare import Note
 from bert_cli.runtime import choose_device
 from bert_cli.train.memory import fitting_tokens
 from bert_cli.train.optim import adamw, names
 from bert_cli.train.schedule import VIRTUAL_STEPS, Schedule
-
-_PRETRAINING_CLASSES = {
-    "fill-mask": "AutoModelForMaskedLM",
-    "fill-mask-nsp": "AutoModelForPreTraining",
-    "fill-mask-sop": "AutoModelForPreTraining",
-    "replaced-token-detection": "AutoModelForPreTraining",
-}
 
 
 @dataclass(frozen=True)
@@ -67,11 +54,6 @@ class Built:
         return names(self.groups)
 
 
-def auto_class_of(objective: str) -> str:
-    """The class of `transformers` whose head serves an objective."""
-    return _PRETRAINING_CLASSES.get(objective, SequenceObjective.auto_class)
-
-
 def takes_type_ids(model: Any, tokenizer: Any) -> bool:
     """Whether tokenizer and model agree on segment ids (RoBERTa-like models have one segment only)."""
     return (
@@ -88,30 +70,29 @@ def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambd
         trained: the checkpoint must hold a head already; it is neither drawn nor redrawn.
     """
     recipe, task = prepared.recipe, prepared.task
+    family = family_of(task.objective)
     if task.objective == ReplacedTokenDetection.name:
         model = _electra(prepared, trained=trained, note=note)
     elif prepared.located is None:
         model = new_model(
             shape_of(recipe),
-            auto_class=auto_class_of(task.objective),
+            auto_class=family.head.auto_class,
             tokenizer=prepared.tokenizer,
             seed=recipe.train.seed,
             dropout=recipe.model.dropout,
             attention=recipe.model.attention,
         )
     else:
-        problem = PROBLEM_TYPES.get(task.objective)
         model = load_model(
             prepared.located,
-            auto_class=auto_class_of(task.objective),
-            labels=prepared.labels if problem != "regression" else ("score",),
-            problem_type=problem,
+            auto_class=family.head.auto_class,
             reset_head=recipe.model.reset_head and not trained,
             need_head=trained,
             dropout=recipe.model.dropout,
             attention=recipe.model.attention,
             seed=recipe.train.seed,
             note=note,
+            **family.model_settings(prepared),
         )
     for part in parts(model):
         check_fits(part, prepared.tokenizer, max_length=recipe.data.max_length)
@@ -145,42 +126,12 @@ def shape_of(recipe: Recipe) -> dict[str, Any]:
 
 def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -> Objective:
     """The task's objective; class weights and label smoothing belong to training alone, as do the recipe's masks."""
-    recipe, task, tokenizer = prepared.recipe, prepared.task, prepared.tokenizer
-    types = takes_type_ids(parts(model)[-1], tokenizer)
-    if task.pretrains:
-        return _pretraining(prepared, Frame.of(tokenizer, takes_type_ids=types), training=training)
-    return SequenceObjective(
-        task.objective,
-        pad_token_id=tokenizer.pad_token_id,
-        takes_type_ids=types,
-        label_smoothing=recipe.train.label_smoothing if training else 0.0,
-        class_weights=_class_weights(prepared, prepared.store.splits["train"]) if training else None,
-        threshold_metric=recipe.eval.metric or task.primary,
+    return family_of(prepared.task.objective).objective(
+        prepared,
+        takes_type_ids=takes_type_ids(parts(model)[-1], prepared.tokenizer),
+        training=training,
+        train=prepared.store.splits["train"] if training else None,
     )
-
-
-def _pretraining(prepared: Prepared, frame: Frame, *, training: bool) -> Objective:
-    """What is hidden while training is the recipe's affair; scores of all recipes hide the same."""
-    recipe, tokenizer = prepared.recipe, prepared.tokenizer
-    mask = recipe.mask if training else MaskSection(rate=recipe.eval.mask_rate, rtd_weight=recipe.mask.rtd_weight)
-    given: dict[str, Any] = {
-        "frame": frame,
-        "vocab_size": len(tokenizer),
-        "mask_token_id": tokenizer.mask_token_id,
-        "special_ids": tokenizer.all_special_ids,
-        "unit": mask.unit,
-        "rate": mask.rate,
-        "final_rate": mask.final_rate,
-        "masked": mask.masked,
-        "random": mask.random,
-        # Runs of different seeds are scored on the same masks.
-        "seed": recipe.train.seed if training else 0,
-        "scoring": not training,
-    }
-    name = prepared.task.objective
-    if name == ReplacedTokenDetection.name:
-        return ReplacedTokenDetection(**given, rtd_weight=mask.rtd_weight)
-    return MaskedLanguageModelling(**given) if name == MaskedLanguageModelling.name else SentencePairs(name, **given)
 
 
 def _micro_batch_tokens(prepared: Prepared, model: Any, processes: int) -> int:
@@ -189,38 +140,6 @@ def _micro_batch_tokens(prepared: Prepared, model: Any, processes: int) -> int:
     if wanted != "auto":
         return wanted
     return fitting_tokens(model, device=device, longest=longest, processes=processes)
-
-
-def _class_weights(prepared: Prepared, train: Split) -> list[float] | None:
-    wanted, labels = prepared.recipe.train.class_weights, prepared.labels
-    if wanted == "none":
-        return None
-    if labels is None:
-        raise UsageError(
-            "U032",
-            "a regression has no classes to weigh",
-            key="train.class_weights",
-            found=str(wanted),
-            help="leave it out",
-        )
-    if not isinstance(wanted, str):
-        if len(wanted) != len(labels):
-            raise UsageError(
-                "U031",
-                "there must be one weight for each class",
-                key="train.class_weights",
-                found=f"{len(wanted)} weights",
-                allowed=f"{len(labels)}: {', '.join(labels[:8])}",
-                help="train.class_weights=balanced",
-            )
-        order = prepared.task_order or tuple(range(len(labels)))
-        return [wanted[order.index(place)] for place in range(len(labels))]
-    assert train.targets is not None
-    if train.targets.ndim == 2:
-        positive = np.maximum(train.targets.sum(axis=0), 1.0)
-        return [float(weight) for weight in np.maximum(len(train) - positive, 1.0) / positive]
-    count = np.maximum(np.bincount(train.targets, minlength=len(labels)), 1)
-    return [float(weight) for weight in len(train) / (len(labels) * count)]
 
 
 def _plan(prepared: Prepared, *, micro_batch_tokens: int) -> Plan:

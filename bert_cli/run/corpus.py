@@ -27,11 +27,12 @@ from bert_cli.data.split import Split
 from bert_cli.data.store import Store
 from bert_cli.env import cache_dir
 from bert_cli.errors import DataError, ModelError, UsageError
+from bert_cli.families.base import Prepared
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import AUTO_SHARE, Recipe
 from bert_cli.run.corpora import NamedCorpus, corpora_of
 from bert_cli.run.find import require_task
-from bert_cli.run.prepare import Note, Prepared, software
+from bert_cli.run.prepare import Note, software
 from bert_cli.run.shards import tokenizer_files
 from bert_cli.run.tokenizer import Texts
 
@@ -99,7 +100,8 @@ def prepare_corpus(
         "tokenizer": made_by,
         "doubts": [],
     }
-    return Prepared(recipe, task, located, tokenizer, Store(splits, facts), None)
+    place = None if located is None else located.folder
+    return Prepared(recipe, task, tokenizer, None, place, located=located, store=Store(splits, facts))
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from bert_cli.data.plan import Phase, Plan, walks
+from bert_cli.families.base import Prepared
 from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built, build
 from bert_cli.run.finetune import make_scorer, prepare
-from bert_cli.run.prepare import Prepared
 from bert_cli.runtime import Runtime
 from bert_cli.train.engine import train
 

@@ -13,24 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-
-from bert_cli.data.split import Split
 from bert_cli.errors import UsageError
-from bert_cli.metrics import Predictions, report
+from bert_cli.families import family_of
+from bert_cli.families.base import Answers, Prepared
 from bert_cli.metrics.scorer import reported
 from bert_cli.models.locate import Access
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
-from bert_cli.run.asked import batch_tokens, check_length, check_threshold, room_of
-from bert_cli.run.build import auto_class_of, build_model, build_objective
+from bert_cli.run.asked import WITH_THRESHOLD, batch_tokens, check_length, check_threshold, room_of
+from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
 from bert_cli.run.finetune import make_scorer, with_source
 from bert_cli.run.gates import Gate, check_names
-from bert_cli.run.prepare import Prepared, prepare_sequence
+from bert_cli.run.prepare import prepare_rows
 from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows, trained_on
 from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
@@ -80,22 +78,6 @@ class Evaluation:
         values = {**vars(self), "labels": list(self.labels) if self.labels else None}
         values["predictions"] = None if self.predictions is None else str(self.predictions)
         return values
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What a model said about a split, and what that is worth."""
-
-    prepared: Prepared
-    split: str
-    outputs: np.ndarray
-    scores: dict[str, float]
-    threshold: float
-    precision: str
-
-    @property
-    def store(self) -> Split:
-        return self.prepared.store.splits[self.split]
 
 
 def evaluate(
@@ -153,8 +135,8 @@ def evaluate(
     path = None
     if not prepared.task.pretrains:
         path = write_to or _predictions_path(subject, prepared, split)
-        _write(path, answers)
-    return _evaluation(target, answers, path)
+        predictions.write(path, answers)
+    return _evaluation(target, prepared, split, answers, precision=runtime.precision.name, path=path)
 
 
 def _recipe(
@@ -175,6 +157,8 @@ def _recipe(
     # Phases are of training; what is scored has one length.
     own.append("data.lengths=")
     if facts is not None:
+        if recorded is None:
+            own += _overrides(facts.reading)
         own += [f"data.max_length={facts.max_length}", f"eval.batch_tokens={facts.batch_tokens}"]
         own.append(f"train.precision={facts.precision}")
     flags = {**flags, "task": task, "model.name": str(subject.located.folder)}
@@ -182,6 +166,16 @@ def _recipe(
     recipe = load_recipe(path, task=None if path else task, overrides=[*own, *overrides], flags=flags).recipe
     head = {"tokenizer": None, "reset_head": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=head)})
+
+
+def _overrides(reading: Mapping[str, Any]) -> list[str]:
+    """What travels with a published model as `key=value`; its class names are those of its head."""
+    return [
+        f"{section}.{key}={flow(value)}"
+        for section, values in reading.items()
+        for key, value in values.items()
+        if (section, key) != ("data", "labels")
+    ]
 
 
 def _with_batches(recipe: Recipe, batch_size: int | None) -> Recipe:
@@ -199,7 +193,7 @@ def _check_asked(
     check_threshold(task.objective, None if recipe.eval.threshold == "auto" else recipe.eval.threshold)
     metrics = [*task.metrics, *recipe.eval.metrics, *filter(None, [recipe.eval.metric])]
     check_names(gates, reported(metrics, task.objective), objective=task.objective, more=recipe.eval.metrics)
-    check_length(room_of(subject.located, auto_class_of(task.objective)), recipe.data.max_length)
+    check_length(room_of(subject.located, family_of(task.objective).head.auto_class), recipe.data.max_length)
     return names
 
 
@@ -226,65 +220,46 @@ def _prepare(
     if require_task(recipe).pretrains:
         return prepare_corpus(recipe, offline=offline, note=note, whole=split if new_data else None)
     file_split = split if new_data else "train"
-    return prepare_sequence(
-        recipe, offline=offline, note=note, splits=(split,), model_labels=names, file_split=file_split
-    )
+    return prepare_rows(recipe, offline=offline, note=note, splits=(split,), model_labels=names, file_split=file_split)
 
 
-def _ask(subject: Subject, prepared: Prepared, split: str, *, runtime: Runtime) -> _Answers:
+def _ask(subject: Subject, prepared: Prepared, split: str, *, runtime: Runtime) -> Answers:
     """Run the model over the split and compare with its targets, at the threshold it was selected at."""
     store, section = prepared.store.splits[split], prepared.recipe.eval
     scorer = make_scorer(prepared)
-    model = build_model(prepared, trained=True).to(runtime.device)
+    trained = family_of(prepared.task.objective).head.suffix is not None
+    model = build_model(prepared, trained=trained).to(runtime.device)
     objective = build_objective(prepared, model)
     scored = score(model, objective, store, runtime=runtime, max_tokens=section.batch_tokens)
     own = subject.facts.threshold if subject.facts is not None else 0.5
-    scores, threshold = objective.measure(
-        scored.scores,
-        scored.losses,
-        targets=store.targets,
+    return family_of(prepared.task.objective).answers(
+        store,
+        scored,
+        prepared,
+        threshold=own if section.threshold == "auto" else section.threshold,
         scorer=scorer,
-        threshold=own if section.threshold == "auto" else float(section.threshold),
     )
-    return _Answers(prepared, split, scored.scores, scores, threshold, runtime.precision.name)
 
 
-def _evaluation(target: str, answers: _Answers, path: Path | None) -> Evaluation:
-    prepared, store = answers.prepared, answers.store
+def _evaluation(
+    target: str, prepared: Prepared, split: str, answers: Answers, *, precision: str, path: Path | None
+) -> Evaluation:
+    store, task = prepared.store.splits[split], prepared.task
     return Evaluation(
         model=target,
-        task=prepared.task.name,
-        split=answers.split,
+        task=task.name,
+        split=split,
         origin=store.facts["origin"],
         held_out=store.facts["held_out"],
-        n=len(store),
+        n=answers.n,
         truncated=store.facts["truncated"],
         max_length=prepared.recipe.data.max_length,
         scores=answers.scores,
-        report=_report(answers),
+        report=answers.report(),
         labels=prepared.labels,
-        threshold=answers.threshold if prepared.task.objective == "multi-label-classification" else None,
-        precision=answers.precision,
+        threshold=answers.threshold if task.objective in WITH_THRESHOLD else None,
+        precision=precision,
         predictions=path,
-    )
-
-
-def _report(answers: _Answers) -> dict[str, Any]:
-    objective, labels = answers.prepared.task.objective, answers.prepared.labels
-    if answers.prepared.task.pretrains:
-        return {}
-    assert answers.store.targets is not None
-    return report(Predictions(objective, answers.outputs, answers.threshold), answers.store.targets, labels or ())
-
-
-def _write(path: Path, answers: _Answers) -> None:
-    predictions.write(
-        path,
-        answers.store,
-        answers.outputs,
-        objective=answers.prepared.task.objective,
-        labels=answers.prepared.labels,
-        threshold=answers.threshold,
     )
 
 

@@ -12,34 +12,36 @@ from bert_cli.models.locate import locate
 from bert_cli.recipe.schema import MaskSection, Recipe, TokenizerSection
 from bert_cli.run.corpora import corpora_of
 from bert_cli.tasks import Task, find_task
-from bert_cli.tasks.base import MINIMAL_PAIRS
+from bert_cli.tasks.base import PRETRAINING
 
-# What a recipe may say that its objective would never read; saying it is a mistake, not a wish.
-_OF_PRETRAINING = (
-    *(f"mask.{name}" for name in MaskSection.model_fields),
-    *(f"data.{name}" for name in ("mix", "documents", "sentences", "words", "cross_documents", "lengths")),
-    *("train.batch_sizes", "eval.mask_rate", "model.generator", "model.size"),
-    *(f"tokenizer.{name}" for name in TokenizerSection.model_fields),
-)
-_OF_LABELS = (
-    "model.reset_head",
-    "data.labels",
-    "train.label_smoothing",
-    "train.class_weights",
-    "eval.threshold",
-    "data.quoting",
-)
-_OF_PAIRS = ("data.cross_documents",)
-_OF_ELECTRA = ("mask.rtd_weight", "model.generator")
-_UNREAD = {
-    "fill-mask": (*_OF_LABELS, *_OF_ELECTRA),
-    "fill-mask-nsp": (*_OF_LABELS, *_OF_ELECTRA, *_OF_PAIRS),
-    "fill-mask-sop": (*_OF_LABELS, *_OF_ELECTRA, *_OF_PAIRS),
-    "replaced-token-detection": _OF_LABELS,
-    MINIMAL_PAIRS: (*_OF_LABELS, *_OF_PRETRAINING),
-    "text-regression": (*_OF_PRETRAINING, "train.label_smoothing", "eval.threshold"),
-    "text-classification": (*_OF_PRETRAINING, "eval.threshold"),
-    "multi-label-classification": _OF_PRETRAINING,
+_CLASSES = ("text-classification", "multi-label-classification")
+_TEXTS = (*_CLASSES, "text-regression")
+_TOKENS, _QUESTIONS, _CHOICES = "token-classification", "question-answering", "multiple-choice"
+_SIMILARITY, _RANKING = "sentence-similarity", "text-ranking"
+_LABELLED = (*_TEXTS, _TOKENS, _QUESTIONS, _CHOICES, _SIMILARITY, _RANKING)
+_MASKED, _NEXT, _ORDER, _REPLACED = PRETRAINING
+
+# Which objectives read a key that not all of them read; saying it to another one is a mistake, not a wish.
+_READERS: dict[str, tuple[str, ...]] = {
+    **{f"mask.{name}": PRETRAINING for name in MaskSection.model_fields},
+    **{f"tokenizer.{name}": PRETRAINING for name in TokenizerSection.model_fields},
+    **{f"data.{name}": PRETRAINING for name in ("mix", "documents", "sentences", "words", "lengths")},
+    **dict.fromkeys(("train.batch_sizes", "eval.mask_rate", "model.size"), PRETRAINING),
+    **dict.fromkeys(("mask.rtd_weight", "model.generator"), (_REPLACED,)),
+    "data.cross_documents": (_MASKED, _REPLACED),
+    "data.quoting": _LABELLED,
+    "data.labels": (*_TEXTS, _TOKENS),
+    "model.reset_head": (*_TEXTS, _TOKENS, _QUESTIONS, _CHOICES, _RANKING),
+    "train.label_smoothing": _CLASSES,
+    "train.class_weights": _TEXTS,
+    "eval.threshold": ("multi-label-classification", _QUESTIONS),
+    "data.stride": (*_TEXTS, _TOKENS, _QUESTIONS),
+    "data.aggregate": _TEXTS,
+    "data.scheme": (_TOKENS,),
+    **dict.fromkeys(("eval.n_best", "eval.max_answer_length"), (_QUESTIONS,)),
+    **dict.fromkeys(("data.negatives", "train.loss"), (_SIMILARITY, _RANKING)),
+    **dict.fromkeys(("model.pooling", "train.scale", "train.margin"), (_SIMILARITY,)),
+    "eval.depth": (_SIMILARITY, _RANKING),
 }
 
 
@@ -50,7 +52,8 @@ def check_keys(recipe: Recipe) -> None:
         UsageError: one is set to something else than its default (U016).
     """
     errors = []
-    for key in _UNREAD[require_task(recipe).objective]:
+    objective = require_task(recipe).objective
+    for key in (key for key, readers in _READERS.items() if objective not in readers):
         value, default = _value(recipe, key), _value(Recipe(), key)
         if value != default:
             errors.append(

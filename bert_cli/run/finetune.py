@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli.errors import UsageError
+from bert_cli.families.base import Prepared
 from bert_cli.launch import ALONE, Place, joined, tell_run
 from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.ranks import Ranks
@@ -24,7 +25,7 @@ from bert_cli.run.build import Built, build, shape_of
 from bert_cli.run.corpus import baseline, prepare_corpus
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
-from bert_cli.run.prepare import Prepared, prepare_sequence
+from bert_cli.run.prepare import prepare_rows
 from bert_cli.run.resume import check_data, checkpoint_of, finished
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Result
@@ -39,7 +40,7 @@ def prepare(recipe: Recipe, *, offline: bool = False, note: Note = lambda _: Non
     """Find model and data and tokenise them, for training; without `keep` nothing stays in the cache."""
     if require_task(recipe).pretrains:
         return prepare_corpus(recipe, offline=offline, note=note, keep=keep)
-    return prepare_sequence(recipe, offline=offline, note=note, keep=keep)
+    return prepare_rows(recipe, offline=offline, note=note, keep=keep)
 
 
 def finetune(

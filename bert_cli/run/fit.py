@@ -17,12 +17,13 @@ from bert_cli.data.batch import Batch
 from bert_cli.data.plan import Plan
 from bert_cli.data.split import Split
 from bert_cli.errors import Interrupted, ModelError, Preempted
+from bert_cli.families import family_of
+from bert_cli.families.base import Answers, Prepared
 from bert_cli.metrics import Scorer, larger_is_better
 from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.amount import Amount
 from bert_cli.run import predictions, signals
 from bert_cli.run.build import Built
-from bert_cli.run.prepare import Prepared
 from bert_cli.run.publish import publish_best
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
@@ -163,11 +164,12 @@ class Fit:
         """Measure what was scored, and keep what the best model so far said."""
         wanted = self.recipe.eval.threshold
         threshold = None if wanted == "auto" else float(wanted)
-        scores: dict[str, dict[str, float]] = {}
+        family = family_of(self.prepared.task.objective)
+        answers: dict[str, Answers] = {}
         for name, split in _validation(self.prepared.store.splits):
-            scores[name], threshold = built.scoring.measure(
-                scored[name].scores, scored[name].losses, targets=split.targets, scorer=desk.scorer, threshold=threshold
-            )
+            answers[name] = family.answers(split, scored[name], self.prepared, threshold=threshold, scorer=desk.scorer)
+            threshold = answers[name].threshold
+        scores = {name: answer.scores for name, answer in answers.items()}
         value = desk.scorer.selecting(self.metric, next(iter(scores.values())))
         improved = self.state.best is None or _better(self.metric, value, self.state.best.value)
         for name, values in scores.items():
@@ -178,15 +180,8 @@ class Fit:
         assert threshold is not None
         self.state.best, self.state.since_best = Best(record.step, value, threshold, scores), 0
         if not self.prepared.task.pretrains:
-            for name, kept in scored.items():
-                predictions.write(
-                    self.out.predictions / f"{name}.jsonl",
-                    self.prepared.store.splits[name],
-                    kept.scores,
-                    objective=self.prepared.task.objective,
-                    labels=self.prepared.labels,
-                    threshold=threshold,
-                )
+            for name, answer in answers.items():
+                predictions.write(self.out.predictions / f"{name}.jsonl", answer)
         return True
 
     def _save(self, built: Built, optimizer: Any) -> None:

@@ -7,27 +7,29 @@ come early and memory stays flat. A model of bertctl brings its columns, length,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
-import numpy as np
-import torch
-
 from bert_cli.data.read import Record
-from bert_cli.errors import DataError, ModelError, UsageError, closest, listing
-from bert_cli.grouping import sorted_batches
+from bert_cli.data.store import SplitStore
+from bert_cli.errors import ModelError, UsageError, closest
+from bert_cli.families import labelled
+from bert_cli.families.base import Labelled, Reading
 from bert_cli.models.attention import choose_attention
 from bert_cli.models.build import check_fits, load_model, load_tokenizer, positions
 from bert_cli.models.heads import head_labels
 from bert_cli.models.locate import Access, Located, locate
-from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode
+from bert_cli.objectives.base import Objective
+from bert_cli.recipe.schema import Recipe
 from bert_cli.run.asked import batch_tokens, check_length, check_threshold, objective_of
 from bert_cli.run.build import takes_type_ids
-from bert_cli.run.predictions import describe
 from bert_cli.run.publish import ModelFacts
 from bert_cli.runtime import Runtime
-from bert_cli.tasks import find_task
+from bert_cli.tasks import Task, all_tasks, find_task
+from bert_cli.tasks.base import PRETRAINING
+from bert_cli.train.evaluate import score
 
 FIRST_WINDOW, LAST_WINDOW = 16, 1024
 BATCH_TOKENS = 8192
@@ -45,47 +47,36 @@ class Tally:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded model that reads texts.
+    """A loaded model that reads texts, or whatever else its task is about.
 
     Attributes:
-        columns: role -> names of the column that may hold it, most usual first.
-        max_length: tokens that are read of a text.
-        threshold: probability from which a label counts (multi-label).
+        reading: how rows are read; `task.columns` holds the names of the columns that may hold each role.
+        needs_pair: whether it reads a second text.
+        threshold: at which decisions are taken.
     """
 
     model: Any
-    tokenizer: Any
-    objective: SequenceObjective
+    family: Labelled
+    reading: Reading
+    objective: Objective
     runtime: Runtime
-    labels: tuple[str, ...] | None
-    columns: dict[str, tuple[str, ...]]
     needs_pair: bool
-    max_length: int
     batch_tokens: int
     threshold: float
 
-    def predict(
-        self, texts: list[str], pairs: list[str] | None = None, *, tally: Tally | None = None
-    ) -> list[dict[str, Any]]:
-        """One prediction for each text (or pair), in their order; see `bert_cli.run.predictions.describe`."""
-        ids, types, truncated, _ = encode(self.tokenizer, texts, pairs, max_length=self.max_length)
-        if tally is not None:
-            tally.rows += len(texts)
-            tally.truncated += truncated
-        lengths = np.array([len(tokens) for tokens in ids])
-        found: dict[int, dict[str, Any]] = {}
-        with torch.inference_mode():
-            for rows in sorted_batches(lengths, self.batch_tokens):
-                batch = self.objective.batch(
-                    [np.array(ids[row]) for row in rows],
-                    types=None if types is None else [np.array(types[row]) for row in rows],
-                    rows=rows,
-                ).to(self.runtime.device)
-                with self.runtime.autocast():
-                    outputs = self.objective.forward(self.model, batch)
-                for row, score in zip(rows, self.objective.scores(outputs, batch), strict=True):
-                    found[int(row)] = describe(self.objective.name, score, labels=self.labels, threshold=self.threshold)
-        return [found[row] for row in range(len(texts))]
+    @property
+    def max_length(self) -> int:
+        """Tokens that are read at once."""
+        return self.reading.recipe.data.max_length
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """One prediction for each text (or pair), in their order."""
+        seconds = [{}] * len(texts) if pairs is None else [{"text_pair": pair} for pair in pairs]
+        records = [
+            Record(line, {"text": text, **second})
+            for line, (text, second) in enumerate(zip(texts, seconds, strict=True), 1)
+        ]
+        return self._window(records, origin="texts", columns={}, tally=Tally())
 
     def stream(
         self,
@@ -95,75 +86,49 @@ class Predictor:
         columns: Mapping[str, str] | None = None,
         tally: Tally | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Each record's texts with its prediction, as soon as its window is done.
+        """Each record with its prediction, as soon as its window is done.
 
         Args:
             origin: what to call the source in messages.
             columns: role -> column, where the model's own names do not fit.
             tally: counts what was read.
+
+        Raises:
+            UsageError: `columns` names a role that the model does not read (U094).
+            DataError: a column that is not there (D096), and what the family says about what is in it.
         """
+        self._check_roles(columns or {})
         source = iter(records)
         size = FIRST_WINDOW
         while window := list(itertools.islice(source, size)):
-            texts = [self._cell(record, "text", origin=origin, columns=columns) for record in window]
-            pairs = (
-                [self._cell(record, "text_pair", origin=origin, columns=columns) for record in window]
-                if self.needs_pair
-                else None
-            )
-            for i, prediction in enumerate(self.predict(texts, pairs, tally=tally)):
-                echo = {"text": texts[i]} if pairs is None else {"text": texts[i], "text_pair": pairs[i]}
-                yield echo | prediction
+            yield from self._window(window, origin=origin, columns=columns or {}, tally=tally or Tally())
             size = min(size * 2, LAST_WINDOW)
 
-    def _cell(self, record: Record, role: str, *, origin: str, columns: Mapping[str, str] | None) -> str:
-        where = f"{origin}:{record.line}"
-        asked = columns.get(role) if columns else None
-        name = next((name for name in ([asked] if asked else self.columns[role]) if name in record.values), None)
-        if name is None:
-            if asked:
-                raise _no_such_column(role, asked, list(record.values), where)
-            raise _no_column(role, self.columns[role], list(record.values), where)
-        value = record.values[name]
-        if not isinstance(value, str):
-            raise DataError(
-                "D095",
-                f"column '{name}' must hold text",
-                where=where,
-                found=value,
-                allowed="a string",
-                help="quote the value",
-            )
-        return value
+    def _window(
+        self, records: list[Record], *, origin: str, columns: Mapping[str, str], tally: Tally
+    ) -> list[dict[str, Any]]:
+        rows = self.family.records(records, self.reading, origin=origin, columns=columns)
+        store = SplitStore.of(self.family.encode(rows, self.reading), {"origin": origin})
+        scored = score(
+            self.model, self.objective, store, runtime=self.runtime, max_tokens=self.batch_tokens, known=False
+        )
+        tally.rows += len(records)
+        tally.truncated += store.facts["truncated"]
+        return list(self.family.answers(store, scored, self.reading, threshold=self.threshold).rows())
 
-
-def _flag(role: str) -> str:
-    return f"--{role.replace('_', '-')}"
-
-
-def _no_such_column(role: str, asked: str, there: list[str], where: str) -> DataError:
-    meant = closest(asked, there)
-    return DataError(
-        "D096",
-        f"there is no column '{asked}'",
-        where=where,
-        key=_flag(role),
-        found=asked,
-        allowed=there,
-        help=f"{_flag(role)} {meant}" if meant else f"{_flag(role)} names one of these",
-    )
-
-
-def _no_column(role: str, names: tuple[str, ...], there: list[str], where: str) -> DataError:
-    return DataError(
-        "D096",
-        f"there is no column for {role}",
-        where=where,
-        key=_flag(role),
-        found=listing(there),
-        allowed=f"a column {listing(dict.fromkeys(names), 6)}",
-        help=f"{_flag(role)} COLUMN names it",
-    )
+    def _check_roles(self, columns: Mapping[str, str]) -> None:
+        roles = self.reading.task.columns
+        for role, column in columns.items():
+            if role not in roles:
+                meant = closest(role, roles) or next(iter(roles))
+                raise UsageError(
+                    "U094",
+                    f"the model reads no '{role}'",
+                    key="--column",
+                    found=role,
+                    allowed=list(roles),
+                    help=f"--column {meant}={column}",
+                )
 
 
 def load_predictor(
@@ -187,55 +152,56 @@ def load_predictor(
         access: see `locate`.
 
     Raises:
-        ModelError: the model has no head for texts (L043).
+        ModelError: the model has no head that answers (L043).
         UsageError: a threshold (U054) or a second text (U075) that the model does not know, or a length (R032) for
             which it has no positions.
     """
     located = locate(name, **access)
     facts = ModelFacts.read(located.folder)
-    labels = _labels(located)
-    objective = facts.objective if facts else objective_of(located.config, labels)
+    objective = facts.objective if facts else objective_of(located.config)
+    if objective is None or objective in PRETRAINING:
+        raise _no_head(located)
     check_threshold(objective, threshold)
-    needs_pair = _needs_pair(facts, pairs, located)
+    family = labelled(objective)
+    needs_pair = _needs_pair(facts, objective, pairs, located)
     runtime = _runtime(facts, device, precision)
     tokenizer = load_tokenizer(located.folder)
-    model = _model(located, labels, objective, runtime.device_type)
+    task = _task(facts, objective, needs_pair=needs_pair)
+    labels = head_labels(located.config, family.head.suffix) if family.head.named and family.head.suffix else None
+    recipe = _recipe(facts)
+    reading = Reading(recipe, task, tokenizer, labels, located.folder)
+    model = _model(located, family, reading, runtime.device_type)
     room = positions(model)
     length = max_length or (facts.max_length if facts else min(tokenizer.model_max_length, LONGEST, room))
     check_length(room, length)
     check_fits(model, tokenizer, max_length=length)
+    data = recipe.data.model_copy(update={"max_length": length})
+    reading = replace(reading, recipe=recipe.model_copy(update={"data": data}))
     return Predictor(
         model=model.to(runtime.device),
-        tokenizer=tokenizer,
-        objective=SequenceObjective(
-            objective, pad_token_id=tokenizer.pad_token_id, takes_type_ids=takes_type_ids(model, tokenizer)
-        ),
+        family=family,
+        reading=reading,
+        objective=family.objective(reading, takes_type_ids=takes_type_ids(model, tokenizer)),
         runtime=runtime,
-        labels=None if objective == "text-regression" else labels,
-        columns=_columns(facts, objective),
         needs_pair=needs_pair,
-        max_length=length,
         batch_tokens=batch_tokens(batch_size, length, default=facts.batch_tokens if facts else BATCH_TOKENS),
         threshold=threshold if threshold is not None else facts.threshold if facts else 0.5,
     )
 
 
-def _labels(located: Located) -> tuple[str, ...]:
-    labels = head_labels(located.config, "ForSequenceClassification")
-    if labels is None:
-        raise ModelError(
-            "L043",
-            "this model has no trained head for texts",
-            where=str(located.folder),
-            found=", ".join(located.config.get("architectures") or ["no architectures"]),
-            allowed="a model of `bertctl finetune`, or any …ForSequenceClassification",
-            help=f"bertctl finetune --task TASK --model {located.name}",
-        )
-    return labels
+def _no_head(located: Located) -> ModelError:
+    return ModelError(
+        "L043",
+        "this model has no trained head that answers",
+        where=str(located.folder),
+        found=", ".join(located.config.get("architectures") or ["no architectures"]),
+        allowed="a model of `bertctl finetune`, or any with a head for texts, tokens, questions or choices",
+        help=f"bertctl finetune --task TASK --model {located.name}",
+    )
 
 
-def _needs_pair(facts: ModelFacts | None, asked: bool, located: Located) -> bool:
-    if facts is None:
+def _needs_pair(facts: ModelFacts | None, objective: str, asked: bool, located: Located) -> bool:
+    if facts is None or "text_pair" not in find_task(objective).optional:
         return asked
     if asked and "text_pair" not in facts.columns:
         raise UsageError(
@@ -256,21 +222,27 @@ def _runtime(facts: ModelFacts | None, device: str, precision: str | None) -> Ru
     return Runtime(device=device, precision=precision or "auto")
 
 
-def _model(located: Located, labels: tuple[str, ...], objective: str, device: str) -> Any:
-    model = load_model(
-        located,
-        auto_class=SequenceObjective.auto_class,
-        labels=labels,
-        problem_type=PROBLEM_TYPES[objective],
-        need_head=True,
-    )
+def _model(located: Located, family: Labelled, reading: Reading, device: str) -> Any:
+    model = load_model(located, auto_class=family.head.auto_class, need_head=True, **family.model_settings(reading))
     choose_attention(model, "auto", device=device)
     return model.eval()
 
 
-def _columns(facts: ModelFacts | None, objective: str) -> dict[str, tuple[str, ...]]:
-    own = facts.columns if facts else {}
-    return {
-        role: (*([own[role]] if role in own else []), "text" if role == "text" else "text_pair", *names)
-        for role, names in find_task(objective).columns.items()
+def _recipe(facts: ModelFacts | None) -> Recipe:
+    """What of its recipe a model brings along."""
+    return Recipe() if facts is None else Recipe.model_validate_json(json.dumps(facts.reading))
+
+
+def _task(facts: ModelFacts | None, objective: str, *, needs_pair: bool) -> Task:
+    """The model's own task, with every name under which a role may be found."""
+    general = find_task(objective)
+    own = all_tasks().get(facts.task, general) if facts else general
+    known = facts.columns if facts else {}
+    columns = {
+        role: tuple(
+            dict.fromkeys([*([known[role]] if role in known else []), role, *own.columns.get(role, ()), *names])
+        )
+        for role, names in general.columns.items()
+        if role != "text_pair" or needs_pair or role not in general.optional
     }
+    return replace(own, columns=columns)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_cli import __version__
-from bert_cli.data.store import Store, open_or_write, write_split
+from bert_cli.data.store import open_or_write, write_split
 from bert_cli.env import cache_dir
 from bert_cli.errors import ModelError
+from bert_cli.families import labelled
+from bert_cli.families.base import Prepared, Reading, Request
 from bert_cli.files import digest
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import Recipe
@@ -25,48 +26,12 @@ from bert_cli.run.find import model_of, require_task
 from bert_cli.tasks import Task
 
 if TYPE_CHECKING:
-    from bert_cli.data.examples import Split
     from bert_cli.data.source import Source
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A recipe whose names have all been found.
-
-    Attributes:
-        task: with the recipe's columns and labels worked in.
-        labels: class names in the order of the model's outputs; None where there are no classes.
-        located: the encoder's folder, or None for a model from scratch.
-        task_order: place of each of the task's classes in `labels`, in the task's order; None where they agree.
-    """
-
-    recipe: Recipe
-    task: Task
-    located: Located | None
-    tokenizer: Any
-    store: Store
-    labels: tuple[str, ...] | None
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """What the rows come from: fingerprints of the sources by name, and of a corpus the tokenizer's."""
-        facts = self.store.facts
-        tokenizer = {"tokenizer": facts["tokenizer"]} if "tokenizer" in facts else {}
-        return {**facts["fingerprints"], **tokenizer}
-
-    @property
-    def task_order(self) -> tuple[int, ...] | None:
-        given = self.recipe.data.labels if self.recipe.data.labels != "auto" else self.task.labels
-        if self.labels is None or given is None:
-            return None
-        places = {name.casefold(): place for place, name in enumerate(self.labels)}
-        order = tuple(places[name.casefold()] for name in given)
-        return None if order == tuple(range(len(order))) else order
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -75,20 +40,7 @@ def tokenizer_digest(folder: Path) -> str:
     return hashlib.sha256("\n".join(f"{file.name} {digest(file)}" for file in files).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What to read: splits, those of them that need labels, and class names of a trained model (None: the data's)."""
-
-    splits: tuple[str, ...]
-    labelled: tuple[str, ...]
-    model_labels: tuple[str, ...] | None
-
-    def as_key(self) -> dict[str, Any]:
-        """Its part in the name of a store."""
-        return {"splits": self.splits, "labels": self.model_labels, "needed": self.labelled}
-
-
-def prepare_sequence(
+def prepare_rows(
     recipe: Recipe,
     *,
     offline: bool = False,
@@ -99,7 +51,7 @@ def prepare_sequence(
     require_labels: tuple[str, ...] | None = None,
     keep: bool = True,
 ) -> Prepared:
-    """Prepare a text classification, multi-label or regression recipe.
+    """Prepare a recipe whose data are labelled rows.
 
     Args:
         splits: which splits to read; None means train and all validation splits.
@@ -120,11 +72,13 @@ def prepare_sequence(
         model_labels = _head_of(located, task, recipe)
     if splits is None:
         splits = _training_splits(sources)
-    wanted = _Wanted(splits, splits if require_labels is None else require_labels, model_labels)
+    labelled_splits = splits if require_labels is None else require_labels
+    request = Request(recipe, task, sources, splits, labelled_splits, model_labels)
     fingerprints = _fingerprints(sources, (*splits, recipe.data.validation_split))
     # What a split is called is shown with its scores, so a file of the same bytes elsewhere has a store of its own.
     origins = {name: sources[name].origin for name in fingerprints}
-    key = store_key(recipe, task, tokenizer_folder, fingerprints, {**wanted.as_key(), "origins": origins})
+    wanted = {"splits": splits, "labels": model_labels, "needed": labelled_splits, "origins": origins}
+    key = store_key(recipe, task, tokenizer_folder, fingerprints, wanted)
 
     from bert_cli.models.build import load_tokenizer
 
@@ -132,14 +86,13 @@ def prepare_sequence(
 
     def write(folder: Path) -> dict[str, Any]:
         note("tokenising")
-        facts = _write_examples(folder, recipe, task, sources, tokenizer, wanted=wanted)
-        return {**facts, "fingerprints": fingerprints}
+        return {**_write_rows(folder, request, tokenizer), "fingerprints": fingerprints}
 
     store = open_or_write(cache_dir(), key, write, keep=keep)
     for doubt in store.facts["doubts"]:
         note(doubt)
     labels = tuple(store.facts["labels"]) if store.facts["labels"] else None
-    return Prepared(recipe, task, located, tokenizer, store, labels)
+    return Prepared(recipe, task, tokenizer, labels, located.folder, located=located, store=store)
 
 
 def _training_splits(sources: Mapping[str, Source]) -> tuple[str, ...]:
@@ -156,37 +109,20 @@ def _fingerprints(sources: Mapping[str, Source], splits: tuple[str | None, ...])
     return {name: source.fingerprint() for name, source in sorted(sources.items()) if read & {name, source.stem}}
 
 
-def _write_examples(
-    folder: Path, recipe: Recipe, task: Task, sources: Mapping[str, Source], tokenizer: Any, *, wanted: _Wanted
-) -> dict[str, Any]:
+def _write_rows(folder: Path, request: Request, tokenizer: Any) -> dict[str, Any]:
     """Read, check and tokenise the splits into `folder`; the facts of the store."""
-    from bert_cli.data.examples import load_examples
-
-    examples = load_examples(
-        task,
-        recipe.data,
-        sources=sources,
-        seed=recipe.train.seed,
-        labels=wanted.model_labels,
-        require_labels=wanted.labelled,
-        splits=wanted.splits,
-    )
-    for split in examples.splits.values():
-        _write_split(folder, split, tokenizer, max_length=recipe.data.max_length)
-    return {"labels": examples.labels, "columns": examples.columns, "doubts": examples.doubts}
-
-
-def _write_split(folder: Path, split: Split, tokenizer: Any, *, max_length: int) -> None:
-    from bert_cli.objectives.sequence import encode_chunks
-
-    columns: dict[str, Any] = {"text": split.texts, "line": split.lines}
-    if split.pairs is not None:
-        columns["text_pair"] = split.pairs
-    if split.targets is not None:
-        columns["target"] = split.targets
-    chunks = encode_chunks(tokenizer, split.texts, split.pairs, columns=columns, max_length=max_length)
-    facts = {"origin": split.origin, "empty_texts": split.empty_texts, "held_out": split.held_out}
-    write_split(folder / f"{split.name}.arrow", chunks, facts)
+    family = labelled(request.task.objective)
+    loaded = family.load(request)
+    reading = Reading(request.recipe, request.task, tokenizer, loaded.labels)
+    for name, rows in loaded.splits.items():
+        facts = {
+            "origin": rows.origin,
+            "examples": len(rows),
+            "empty_texts": rows.empty_texts,
+            "held_out": rows.held_out,
+        }
+        write_split(folder / f"{name}.arrow", family.encode(rows, reading), facts)
+    return {"labels": loaded.labels, "columns": loaded.columns, "doubts": loaded.doubts}
 
 
 def _tokenizer_folder(recipe: Recipe, located: Located, *, offline: bool) -> Path:
@@ -203,9 +139,10 @@ def _head_of(located: Located, task: Task, recipe: Recipe) -> tuple[str, ...] | 
     """
     from bert_cli.models.heads import head_labels, same_labels, unnamed
 
-    if task.objective == "text-regression":
+    kind = labelled(task.objective).head
+    if not kind.named or kind.suffix is None:
         return None
-    head = head_labels(located.config, "ForSequenceClassification")
+    head = head_labels(located.config, kind.suffix)
     wanted = recipe.data.labels if recipe.data.labels != "auto" else task.labels
     if head is None or (wanted is None and not unnamed(head)):
         return head
@@ -246,6 +183,9 @@ def store_key(
         "aliases": dict(task.label_aliases),
         "range": task.score_range,
         "prepare": None if task.prepare is None else task.name,
+        "scheme": task.scheme,
+        "loss": recipe.train.loss,
+        "depth": recipe.eval.depth,
         "data": data,
         "seed": recipe.train.seed,
         "tokenizer": tokenizer_digest(tokenizer_folder),

@@ -17,11 +17,12 @@ from bert_cli import card
 from bert_cli.data.split import Split
 from bert_cli.env import cpu_name, versions
 from bert_cli.errors import ModelError
+from bert_cli.families import family_of
+from bert_cli.families.base import Prepared
 from bert_cli.files import drafted, finite
 from bert_cli.models.locate import Located
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built
-from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
 from bert_cli.runtime import Runtime
@@ -41,6 +42,7 @@ class ModelFacts:
         threshold: probability from which a label counts (multi-label).
         scores: split -> metric -> value, as recorded when this model was the best.
         splits: scored split -> `origin` (its file), `rows` and `held_out` (share of the origin, where it is one).
+        reading: the part of the run's recipe that says how data are read and answers made, as `read_as` gives it.
     """
 
     task: str
@@ -53,6 +55,7 @@ class ModelFacts:
     threshold: float = 0.5
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelFacts | None:
@@ -72,6 +75,16 @@ class ModelFacts:
             ) from error
 
 
+def read_as(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe must travel with its model, so that texts are read and answers made as in the run."""
+    parts = {
+        "data": {"max_length", "labels", "label_separator", "stride", "aggregate", "scheme"},
+        "model": {"pooling"},
+        "eval": {"n_best", "max_answer_length", "depth"},
+    }
+    return recipe.model_dump(mode="json", include=parts, exclude_defaults=True)
+
+
 def publish_best(
     prepared: Prepared, built: Built, *, run: RunDir, best: Best, state: TrainState, runtime: Runtime
 ) -> None:
@@ -88,19 +101,26 @@ def publish_best(
         threshold=best.threshold,
         scores=best.scores,
         splits={name: _split_facts(split) for name, split in prepared.store.splits.items() if name in best.scores},
+        reading=read_as(recipe),
     )
     with drafted(run.best) as draft:
         built.model.save_pretrained(str(draft))
         for folder in {file.parent for file in draft.rglob("config.json")}:
             _save_tokenizer(prepared.tokenizer, folder, max_length=recipe.data.max_length)
+        family_of(task.objective).furnish(draft, built.model, prepared)
         kept = json.dumps(finite(vars(facts)), ensure_ascii=False, indent=1)
         (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
 
 
+def _examples(split: Split) -> int:
+    """Its examples, or blocks of a corpus."""
+    return int(split.facts.get("examples", len(split)))
+
+
 def _split_facts(split: Split) -> dict[str, Any]:
-    return {"origin": split.facts["origin"], "rows": len(split), "held_out": split.facts["held_out"]}
+    return {"origin": split.facts["origin"], "rows": _examples(split), "held_out": split.facts["held_out"]}
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int) -> None:
@@ -133,7 +153,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         pairs="text_pair" in prepared.store.facts["columns"],
         threshold=best.threshold if task.objective == "multi-label-classification" else None,
         splits=tuple(
-            card.SplitScores(name, len(splits[name]), scores, held_out=splits[name].facts["held_out"])
+            card.SplitScores(name, _examples(splits[name]), scores, held_out=splits[name].facts["held_out"])
             for name, scores in best.scores.items()
         ),
         selected_by=(recipe.eval.metric or task.primary, next(iter(best.scores))),
@@ -141,7 +161,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         seed=recipe.train.seed,
         precision=runtime.precision.name,
         hardware="GPU" if gpu else f"CPU, {os.cpu_count()} cores ({cpu_name()})",
-        train_examples=len(splits["train"]),
+        train_examples=_examples(splits["train"]),
         fingerprint=_fingerprint(prepared.store.facts["fingerprints"]),
         hyperparameters=settings,
         versions=versions(),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bert_cli.errors import DataError, UsageError
+from bert_cli.families.base import Prepared
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
-from bert_cli.run.prepare import Prepared
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
 from bert_cli.train import checkpoint

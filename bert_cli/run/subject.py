@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Unpack
 
 from bert_cli.errors import ModelError, UsageError
+from bert_cli.families import family_of
 from bert_cli.models.heads import head_labels, same_labels, unnamed
 from bert_cli.models.locate import Access, Located, locate
 from bert_cli.recipe.load import load_recipe
@@ -56,37 +57,51 @@ def find_subject(target: str, **access: Unpack[Access]) -> Subject:
     return Subject(target, located, facts, run, recorded)
 
 
-def trained_head(subject: Subject, task: Task) -> tuple[str, ...]:
-    """Names of the outputs of the model's head.
+def trained_head(subject: Subject, task: Task) -> tuple[str, ...] | None:
+    """Names of the outputs of the model's head; None where the task needs none, or its outputs are no classes.
 
     Raises:
-        ModelError: it has none for texts (L041), or one of another kind than the task's (L044).
+        ModelError: it has none of the task's kind (L041), or one that answers another kind of question (L044).
     """
-    config = subject.located.config
-    head = head_labels(config, "ForSequenceClassification")
+    config, kind = subject.located.config, family_of(task.objective).head
+    if subject.facts is not None and _kind(subject.facts.objective) != kind.suffix and kind.suffix is not None:
+        raise _other_kind(subject, task, subject.facts.objective)
+    if kind.suffix is None:
+        return None
+    head = head_labels(config, kind.suffix)
     if head is None:
         raise ModelError(
             "L041",
-            "this model has no trained head for texts",
+            f"this model has no trained head for {kind.what}",
             where=str(subject.located.folder),
             found=", ".join(config.get("architectures") or ["no architectures"]),
-            allowed="a model of `bertctl finetune`, or any …ForSequenceClassification",
+            allowed=f"a model of `bertctl finetune`, or any …{kind.suffix}",
             help=f"bertctl finetune --task {task.name} --model {subject.name}",
         )
-    objective = subject.facts.objective if subject.facts is not None else objective_of(config, head)
-    # Other tools rarely say whether classes exclude each other, so their word counts only between classes and scores.
+    objective = subject.facts.objective if subject.facts is not None else objective_of(config)
+    # Other tools rarely say whether classes exclude each other, so their word counts only between classes and scores;
+    # a score of a pair of texts may be what ranks them.
     kinds = {objective, task.objective}
-    if len(kinds) == 2 and (subject.facts is not None or "text-regression" in kinds):
-        raise ModelError(
-            "L044",
-            "the model answers another kind of question than the task asks",
-            where=str(subject.located.folder),
-            key="task",
-            found=f"{task.name}, which is {task.objective}",
-            allowed=f"a task of {objective}",
-            help=f"--task {objective} for data of your own",
-        )
-    return head
+    doubtful = "text-regression" in kinds and task.objective != "text-ranking"
+    if objective is not None and len(kinds) == 2 and (subject.facts is not None or doubtful):
+        raise _other_kind(subject, task, objective)
+    return head if kind.named else None
+
+
+def _kind(objective: str) -> str | None:
+    return family_of(objective).head.suffix
+
+
+def _other_kind(subject: Subject, task: Task, objective: str) -> ModelError:
+    return ModelError(
+        "L044",
+        "the model answers another kind of question than the task asks",
+        where=str(subject.located.folder),
+        key="task",
+        found=f"{task.name}, which is {task.objective}",
+        allowed=f"a task of {objective}",
+        help=f"--task {objective} for data of your own",
+    )
 
 
 def output_names(
@@ -102,7 +117,7 @@ def output_names(
         ModelError: neither the model nor anybody else says the names (L042).
         UsageError: not one name for each output (U051), other names than the model's (U056), no classes at all (U057).
     """
-    if head is None or task.objective == "text-regression":
+    if head is None:
         if labels is not None:
             raise _no_classes(task, labels)
         return None

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bert_cli.data.corpus import CorpusPart, Reading, find_corpus, read_documents
+from bert_cli.data.corpus import Part, Reading, find_corpus, read_documents
 from bert_cli.data.sentences import document_pieces
 from bert_cli.errors import UsageError
 from bert_cli.models.tokenizer import train_tokenizer
@@ -40,7 +40,7 @@ class Texts:
         held_out: True for every tenth document, False for the others, None for all.
     """
 
-    parts: Sequence[CorpusPart]
+    parts: Sequence[Part]
     data: DataSection
     held_out: bool | None = None
 

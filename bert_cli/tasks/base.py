@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bert_cli.errors import DataError
+
 Row = dict[str, object]
 
 PRETRAINING = ("fill-mask", "fill-mask-nsp", "fill-mask-sop", "replaced-token-detection")
@@ -19,11 +21,17 @@ MINIMAL_PAIRS = "minimal-pairs"
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """A dataset on the hub: repository, configuration, and the hub's split name for each of ours."""
+    """A dataset on the hub: repository, configuration, and the hub's split name for each of ours.
+
+    Attributes:
+        splits: our split -> the hub's, or `OWNER/NAME:CONFIG:SPLIT` where it lies in another repository.
+        beside: what all splits share, as `corpus` and `queries` of judgements -> configuration and split of it.
+    """
 
     path: str
     config: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,9 @@ class Task:
             largest value or, as for `loss`, by its smallest.
         optional: roles that the data may lack (`text_pair` in the generic tasks).
         language: ISO 639-1 code, or None where any.
-        prepare: changes one row (canonical roles in and out) before encoding.
+        prepare: changes one row (canonical roles in and out) before encoding; None leaves it out, as its publishers
+            ask. It may raise a DataError, to which the reader adds file and line.
+        scheme: how tags mark entities where `data.scheme` is `auto`; `auto` here too: as the tags say.
         shared_tokens: of minimal pairs, only the tokens that both sentences have are scored (Nangia et al. 2020).
     """
 
@@ -68,10 +78,42 @@ class Task:
     score_range: tuple[float, float] | None = None
     optional: frozenset[str] = frozenset()
     language: str | None = "en"
-    prepare: Callable[[Row], Row] | None = None
+    prepare: Callable[[Row], Row | None] | None = None
+    scheme: str = "auto"
     shared_tokens: bool = False
 
     @property
     def pretrains(self) -> bool:
         """Whether it learns from raw text."""
         return self.objective in PRETRAINING
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is put around the characters from `start` to `end` of a text."""
+
+    start: int
+    end: int
+    before: str
+    after: str
+
+
+def marked(text: str, *marks: Mark) -> str:
+    """The text with marks around some of its characters, as a plain text classifier can read them.
+
+    Raises:
+        DataError: a mark lies outside the text (D148).
+    """
+    for mark in marks:
+        if not 0 <= mark.start < mark.end <= len(text):
+            raise DataError(
+                "D148",
+                "the characters that are asked about lie outside the text",
+                found=f"{mark.start} to {mark.end} of {len(text)} characters",
+                allowed="places inside of it, counted from 0",
+                help="correct the row, or delete it",
+            )
+    pieces = [(mark.start, 1, mark.before) for mark in marks] + [(mark.end, 0, mark.after) for mark in marks]
+    for place, _, piece in sorted(pieces, key=lambda item: item[:2], reverse=True):
+        text = text[:place] + piece + text[place:]
+    return text

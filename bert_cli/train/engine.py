@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from bert_cli.data.batch import Batch
 from bert_cli.data.plan import Plan
 from bert_cli.data.split import Split
 from bert_cli.errors import NonFiniteError
-from bert_cli.objectives.base import Objective, add_counts
+from bert_cli.objectives.base import Foreseeing, Objective, add_counts
 from bert_cli.runtime import Runtime
 from bert_cli.train.memory import halved, ran_out, release
 from bert_cli.train.optim import clip, set_lr
@@ -221,9 +223,13 @@ def _gradient(
     ranks = runtime.ranks
     # One rank draws as it always did; several must not all drop the same units.
     whose = (ranks.rank,) if ranks.world_size > 1 else ()
+    seeds = [(seed[0], "dropout", seed[1], index, *whose) for index in range(len(batches))]
+    if isinstance(objective, Foreseeing) and (len(batches) > 1 or ranks.world_size > 1):
+        outputs = _outputs(trainee, batches, seeds, objective=objective, runtime=runtime)
+        batches = objective.foresee(batches, outputs, ranks=ranks, idle=not weight)
     sums = dict.fromkeys(counts, 0.0)
     for index, batch in enumerate(batches):
-        runtime.seed(seed[0], "dropout", seed[1], index, *whose)
+        runtime.seed(*seeds[index])
         with runtime.accumulating(trainee, last=index == len(batches) - 1):
             with runtime.autocast():
                 totals = trainee(batch.to(runtime.device))
@@ -232,6 +238,25 @@ def _gradient(
         for name, total in totals.items():
             sums[name] += weight * float(total.detach())
     return sums
+
+
+def _outputs(
+    trainee: Any,
+    batches: Sequence[Batch],
+    seeds: Sequence[tuple[object, ...]],
+    *,
+    objective: Objective,
+    runtime: Runtime,
+) -> list[Any]:
+    """What the model says of each micro-batch, without a gradient, with the dropout that the gradient will have."""
+    model = getattr(trainee, "module", trainee).model
+    outputs = []
+    with torch.no_grad():
+        for batch, seed in zip(batches, seeds, strict=True):
+            runtime.seed(*seed)
+            with runtime.autocast():
+                outputs.append(objective.forward(model, batch.to(runtime.device)))
+    return outputs
 
 
 def _lines(store: Split, plan: Plan, step: int) -> str:

@@ -53,7 +53,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_column_of_every_chunk_is_read_back(tmp_path: Path, n: int) -> None:
     found = examples(n)
     write_split(tmp_path / "train.arrow", chunks(found), {"origin": "here"})
-    split = SplitStore(tmp_path / "train.arrow")
+    split = SplitStore.open(tmp_path / "train.arrow")
     assert len(split) == n
     np.testing.assert_array_equal(split.lengths, [len(ids) for ids in found["ids"]])
     np.testing.assert_array_equal(split.targets, found["target"])
@@ -71,7 +71,7 @@ def test_every_column_of_every_chunk_is_read_back(tmp_path: Path, n: int) -> Non
 def test_multi_hot_targets_keep_their_shape_over_chunks(tmp_path: Path) -> None:
     found = examples(16) | {"target": np.random.default_rng(1).integers(0, 2, (16, 3)).astype(np.float32)}
     write_split(tmp_path / "train.arrow", chunks(found, types=False), {})
-    split = SplitStore(tmp_path / "train.arrow")
+    split = SplitStore.open(tmp_path / "train.arrow")
     assert split.targets is not None and split.targets.dtype == np.float32
     np.testing.assert_array_equal(split.targets, found["target"])
     assert split.type_ids(3) is None
@@ -79,7 +79,7 @@ def test_multi_hot_targets_keep_their_shape_over_chunks(tmp_path: Path) -> None:
 
 def test_rows_are_views_of_the_mapped_file(tmp_path: Path) -> None:
     write_one(tmp_path, n=5)
-    split = SplitStore(tmp_path / "train.arrow")
+    split = SplitStore.open(tmp_path / "train.arrow")
     rows = [split.input_ids(row) for row in range(5)]
     assert not any(row.flags.owndata or row.flags.writeable for row in rows)
     start = rows[0].__array_interface__["data"][0]

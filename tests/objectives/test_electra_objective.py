@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from objective_checks import (
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from bert_cli.models.electra import ElectraPair, new_electra
 from bert_cli.objectives.electra import ReplacedTokenDetection, sample
+from bert_cli.objectives.terms import measured
 
 STORE = blocks(12, vocab_size=40)
 
@@ -117,9 +117,7 @@ def test_scoring_counts_right_answers_at_real_tokens() -> None:
 
 def test_terms_become_the_weighted_loss_and_its_parts() -> None:
     losses = {"mlm": 2.0, "mlm_accuracy": 0.25, "rtd": 0.1, "rtd_accuracy": 0.9}
-    found, _ = objective_of(scoring=True, rtd_weight=20.0).measure(
-        np.empty((3, 0)), losses, targets=None, scorer=None, threshold=None
-    )
+    found = measured(losses, objective_of(scoring=True, rtd_weight=20.0).weights)
     assert found == {
         "loss": pytest.approx(4.0),
         "perplexity": pytest.approx(math.exp(2.0)),

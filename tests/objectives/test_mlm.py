@@ -22,6 +22,7 @@ from tiny import FAMILIES, tiny_tokenizer
 from torch.nn import functional
 
 from bert_cli.objectives.mlm import MaskedLanguageModelling
+from bert_cli.objectives.terms import measured
 
 STORE = blocks(12, vocab_size=40)
 MODELS = (*FAMILIES, "albert")
@@ -85,15 +86,12 @@ def test_scoring_adds_the_share_of_tokens_predicted_right_and_weighs_it_with_not
     assert objective.counts(batch)["mlm_accuracy"] == objective.counts(batch)["mlm"] == len(batch.targets)
     assert objective.weights == {"mlm": 1.0, "mlm_accuracy": 0.0}
     assert objective.scores(outputs, batch).shape == (12, 0)
+    assert objective.ends(batch).tolist() == list(range(1, 13))
 
 
 def test_terms_become_loss_perplexity_and_accuracy() -> None:
-    objective = objective_of("bert", scoring=True)
-    found, threshold = objective.measure(
-        np.empty((3, 0)), {"mlm": 2.0, "mlm_accuracy": 0.25}, targets=None, scorer=None, threshold=None
-    )
+    found = measured({"mlm": 2.0, "mlm_accuracy": 0.25}, objective_of("bert", scoring=True).weights)
     assert found == {"loss": 2.0, "perplexity": pytest.approx(math.exp(2.0)), "accuracy": 0.25}
-    assert threshold == 0.5
 
 
 def test_the_encoder_is_left_as_it_was() -> None:

@@ -21,6 +21,7 @@ from small_store import FIRST, SmallStore, blocks
 
 from bert_cli.errors import DataError
 from bert_cli.objectives.pairs import UNLABELLED, SentencePairs, check_documents
+from bert_cli.objectives.terms import measured
 
 NAMES = ("fill-mask-nsp", "fill-mask-sop")
 STORE = blocks(60, vocab_size=40)
@@ -236,9 +237,7 @@ def test_a_row_is_scored_the_same_in_any_batch(name: str) -> None:
 
 def test_terms_become_the_whole_loss_and_its_parts() -> None:
     losses = {"mlm": 2.0, "mlm_accuracy": 0.25, "nsp": 0.5, "nsp_accuracy": 0.75}
-    found, _ = objective_of("fill-mask-nsp", scoring=True).measure(
-        np.empty((3, 0)), losses, targets=None, scorer=None, threshold=None
-    )
+    found = measured(losses, objective_of("fill-mask-nsp", scoring=True).weights)
     assert found == {
         "loss": 2.5,
         "perplexity": pytest.approx(math.exp(2.0)),

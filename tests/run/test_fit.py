@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from tiny import tiny_data, tiny_recipe
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from bert_cli.families.sequence import SequenceFamily
 from bert_cli.metrics import larger_is_better
 from bert_cli.objectives.sequence import SequenceObjective
 from bert_cli.run.evaluate import evaluate
@@ -149,13 +151,13 @@ def test_eval_sees_a_model_that_is_not_the_recorded_one(result: Result, tmp_path
 
 def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     """Let the accuracy of each scoring be the next of `values`; the real one is still computed."""
-    measure, upcoming = SequenceObjective.measure, iter(values)
+    answers, upcoming = SequenceFamily.answers, iter(values)
 
-    def scripted_measure(self: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, float], float]:
-        scores, threshold = measure(self, *args, **kwargs)
-        return {**scores, "accuracy": next(upcoming)}, threshold
+    def scripted_answers(self: Any, *args: Any, **kwargs: Any) -> Any:
+        real: Any = answers(self, *args, **kwargs)
+        return replace(real, scores={**real.scores, "accuracy": next(upcoming)})
 
-    monkeypatch.setattr(SequenceObjective, "measure", scripted_measure)
+    monkeypatch.setattr(SequenceFamily, "answers", scripted_answers)
 
 
 def best_weights_are_those_of(result: Result, step: int) -> bool:

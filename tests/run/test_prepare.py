@@ -9,12 +9,12 @@ from tiny import tiny_data, tiny_recipe
 
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import prepare
-from bert_cli.run.prepare import prepare_sequence
+from bert_cli.run.prepare import prepare_rows
 
 
 def notes_of(recipe: Recipe) -> list[str]:
     said: list[str] = []
-    prepare_sequence(recipe, note=said.append)
+    prepare_rows(recipe, note=said.append)
     return said
 
 
@@ -58,15 +58,15 @@ def test_the_same_bytes_elsewhere_are_called_by_their_own_place(tiny_bert: Path,
     for root, shown in ((tmp_path / "sst2", "train.tsv"), (tmp_path, "sst2/train.tsv")):
         tiny_data(tmp_path / "sst2", text="sentence", labels=("0", "1"))
         recipe = tiny_recipe(tiny_bert, root, tmp_path / "run", task="sst2")
-        assert prepare_sequence(recipe).store.splits["train"].facts["origin"] == shown
+        assert prepare_rows(recipe).store.splits["train"].facts["origin"] == shown
 
 
 def test_a_held_out_split_is_marked_in_the_store(tiny_bert: Path, tmp_path: Path) -> None:
     data = tiny_data(tmp_path / "data")
-    whole = prepare_sequence(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
+    whole = prepare_rows(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
     assert [whole[name].facts["held_out"] for name in ("train", "validation")] == [None, None]
     (data / "validation.tsv").unlink()
-    parted = prepare_sequence(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
+    parted = prepare_rows(tiny_recipe(tiny_bert, data, tmp_path / "run")).store.splits
     assert [parted[name].facts["held_out"] for name in ("train", "validation")] == [None, 0.1]
     assert len(parted["train"]) + len(parted["validation"]) == 64
 

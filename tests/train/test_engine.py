@@ -41,7 +41,7 @@ class Work:
         columns = {"target": np.arange(N) % 2, "line": np.arange(N) + 2}
         texts = [text for text, _ in tiny_texts(N)]
         write_split(folder / "train.arrow", encode_chunks(tokenizer, texts, None, columns=columns, max_length=32), {})
-        self.store = SplitStore(folder / "train.arrow")
+        self.store = SplitStore.open(folder / "train.arrow")
         self.objective = SequenceObjective("text-classification", pad_token_id=0, takes_type_ids=True)
         self.model: Any = load_model(
             locate(str(model_folder)),

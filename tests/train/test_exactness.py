@@ -104,7 +104,7 @@ def texts_store(folder: Path, tokenizer: Any, name: str, *, targets: np.ndarray 
     texts = [text for text, _ in tiny_texts(N, seed=7)]
     columns = {"target": TARGETS[name] if targets is None else targets}
     write_split(folder / "train.arrow", encode_chunks(tokenizer, texts, None, columns=columns, max_length=32), {})
-    return SplitStore(folder / "train.arrow")
+    return SplitStore.open(folder / "train.arrow")
 
 
 def one_step(model: Any, objective: Objective, store: Split, plan: Plan, runtime: Runtime) -> StepRecord:

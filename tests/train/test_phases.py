@@ -74,8 +74,8 @@ class Guess:
     def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
         return np.empty((len(batch), 0), dtype=np.float32)
 
-    def measure(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+    def ends(self, batch: Batch) -> np.ndarray:
+        return np.arange(1, len(batch) + 1)
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def run_ranks(root: Path, jobs: dict[str, tuple[Any, bool]], world_size: int = 2
             stack.callback(process.kill)
             started.append(process)
         for rank, process in enumerate(started):
-            assert process.wait(timeout=120) == 0, (root / f"rank-{rank}.stderr").read_text()
+            assert process.wait(timeout=300) == 0, (root / f"rank-{rank}.stderr").read_text()
     return [json.loads((root / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in range(world_size)]
 
 

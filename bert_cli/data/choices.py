@@ -1,0 +1,313 @@
+"""Splits of questions with choices: what a multiple-choice objective is given, whatever files the data came from.
+
+Each choice is read behind the question, and both behind the context where there is one. A question or a context may be
+absent, but not both. Every label is checked against the choices of its row before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bert_cli.data.choice_cells import Choices, columns_of, read_choices
+from bert_cli.data.choice_labels import ChoiceLabels, unlabelled
+from bert_cli.data.columns import Columns, check_agreement, check_roles, find_roles
+from bert_cli.data.source import Source
+from bert_cli.data.splits import load_splits
+from bert_cli.data.stream import Record
+from bert_cli.errors import DataError, closest, listing
+from bert_cli.inspect.contents import Contents
+from bert_cli.recipe.schema import DataSection
+from bert_cli.tasks.base import Task
+
+TEXTS = ("context", "question")
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceRows:
+    """Questions of one split, n of them.
+
+    Attributes:
+        contexts, questions: as in the file; empty strings where there are none.
+        choices: of each question, as in the file.
+        heads: what is read before the separator: the context, or the question where there is no context.
+        tails: what is read behind it, one for each choice.
+        cells: labels as in the file, or None where there is no column for them.
+        targets: the place of the right choice, `[n]` int64; None without labels.
+        lines: where each row begins in `origin`. Shape: `[n]` int64.
+        held_out: share of `origin` that these rows are, where they were held out of it for validation.
+    """
+
+    name: str
+    contexts: list[str]
+    questions: list[str]
+    choices: list[Choices]
+    heads: list[str]
+    tails: list[tuple[str, ...]]
+    cells: list[object] | None
+    lines: npt.NDArray[np.int64]
+    origin: str
+    targets: npt.NDArray[np.int64] | None = None
+    held_out: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    @property
+    def empty_texts(self) -> int:
+        """How many rows have neither context nor question."""
+        return sum(not text for text in self.heads)
+
+    def take(self, rows: np.ndarray, *, name: str | None = None, held_out: float | None = None) -> ChoiceRows:
+        """The given rows as a split of their own; `held_out`: share of its origin, where it was held out of it."""
+        return replace(
+            self,
+            name=name or self.name,
+            held_out=held_out,
+            contexts=[self.contexts[row] for row in rows],
+            questions=[self.questions[row] for row in rows],
+            choices=[self.choices[row] for row in rows],
+            heads=[self.heads[row] for row in rows],
+            tails=[self.tails[row] for row in rows],
+            cells=None if self.cells is None else [self.cells[row] for row in rows],
+            targets=None if self.targets is None else self.targets[rows],
+            lines=self.lines[rows],
+        )
+
+    def contents(self, labels: tuple[str, ...] | None) -> Contents:
+        """The questions as strings; classes are the places of right choices."""
+        parts = {
+            "context": self.contexts,
+            "question": self.questions,
+            "choices": ["\n".join(choices.texts) for choices in self.choices],
+        }
+        golds, classes = None, None
+        if self.targets is not None:
+            golds = [choices.texts[place] for choices, place in zip(self.choices, self.targets, strict=True)]
+            most = max(len(choices.texts) for choices in self.choices)
+            counts = np.bincount(self.targets, minlength=most).tolist()
+            classes = {f"choice {place}": count for place, count in enumerate(counts)}
+        parts = {role: texts for role, texts in parts.items() if any(texts)}
+        return Contents(self.name, self.origin, self.lines, parts, golds, classes, held_out=self.held_out)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedChoices:
+    """Splits by name, the column of each role, and doubts about the data as sentences."""
+
+    splits: dict[str, ChoiceRows]
+    columns: dict[str, str]
+    doubts: tuple[str, ...]
+
+
+def load_choices(
+    task: Task,
+    data: DataSection,
+    *,
+    sources: Mapping[str, Source],
+    splits: tuple[str, ...] | None = None,
+    require_labels: tuple[str, ...] = ("train", "validation"),
+    seed: int,
+) -> LoadedChoices:
+    """Read and check the splits asked for; arguments as of `load_examples`.
+
+    Raises:
+        DataError: D040, D041, D043, D044, D047 as of `load_examples`; choices that are none (D140, D142, D144, D145), a
+            label that means none of them (D141) or is missing (D143), neither question nor context (D146), or one that
+            is no string (D147); a row that the task cannot read (D148).
+        UsageError: an unknown role in `data.columns` (U063).
+    """
+    tables: list[Columns] = []
+
+    def read(name: str, source: Source) -> ChoiceRows:
+        table = _read_table(task, data, source, require_label=name in require_labels)
+        tables.append(table)
+        check_agreement(tables[0], table)
+        return rows_of(table, task, name=name)
+
+    loaded = load_splits(data, sources, splits, seed=seed, read=read)
+    labels = ChoiceLabels(data.labels if data.labels != "auto" else task.labels)
+    for rows in loaded.values():
+        if rows.cells is not None:
+            labels.learn(rows.cells, rows.choices, rows.lines, rows.origin)
+    found = {name: _with_targets(rows, labels, required=name in require_labels) for name, rows in loaded.items()}
+    return LoadedChoices(found, tables[0].names if tables else {}, (labels.doubt,) if labels.doubt else ())
+
+
+def given_choices(
+    records: Sequence[Record], task: Task, *, origin: str, columns: Mapping[str, str] | None = None
+) -> ChoiceRows:
+    """Rows without labels, as `predict` reads them.
+
+    Args:
+        columns: role -> column, where the user says it.
+
+    Raises:
+        DataError: as of `load_choices`.
+    """
+    unasked = replace(task, columns={role: names for role, names in task.columns.items() if role != "label"})
+    data = DataSection(columns=dict(columns or {}))
+    return rows_of(_table(unasked, data, records, origin=origin), unasked, name="")
+
+
+def rows_of(table: Columns, task: Task, *, name: str) -> ChoiceRows:
+    """The rows of a table as they are read."""
+    kept: list[tuple[str, str, Choices, str, tuple[str, ...], int]] = []
+    for at, line in enumerate(table.lines):
+        where = f"{table.origin}:{line}"
+        context, question = (_text(table.cells[role][at], role, where) for role in TEXTS)
+        cells = table.cells["choices"][at]
+        assert isinstance(cells, tuple)
+        choices = read_choices(cells, where=where)
+        head, tails = _read_as(task, context, question, choices.texts, where)
+        kept.append((context, question, choices, head, tails, line))
+    contexts, questions, choices_, heads, tails_, lines = (list(column) for column in zip(*kept, strict=True))
+    return ChoiceRows(
+        name=name,
+        contexts=contexts,
+        questions=questions,
+        choices=choices_,
+        heads=heads,
+        tails=tails_,
+        cells=table.cells.get("label"),
+        lines=np.asarray(lines, dtype=np.int64),
+        origin=table.origin,
+    )
+
+
+def _read_as(
+    task: Task, context: str, question: str, choices: tuple[str, ...], where: str
+) -> tuple[str, tuple[str, ...]]:
+    """What the model reads of a row, before and behind the separator."""
+    if task.prepare is not None:
+        try:
+            row = task.prepare({"context": context, "question": question, "choices": choices})
+        except DataError as error:
+            error.where = where
+            raise
+        assert row is not None, "no task of choices leaves rows out"
+        context, question, choices = row["context"], row["question"], row["choices"]  # type: ignore[assignment]
+    if not context:
+        return question, choices
+    return context, tuple(f"{question} {choice}".strip() if question else choice for choice in choices)
+
+
+def _with_targets(rows: ChoiceRows, labels: ChoiceLabels, *, required: bool) -> ChoiceRows:
+    if rows.cells is None or unlabelled(rows.cells):
+        if required:
+            raise DataError(
+                "D044",
+                f"split '{rows.name}' has no labels ({'no column for them' if rows.cells is None else 'all are -1'})",
+                where=rows.origin,
+                key="data.columns.label",
+                found=f"{len(rows)} rows without a label",
+                allowed="a label in every row",
+                help="use a split with labels; bertctl predict needs none",
+            )
+        return rows
+    return replace(rows, targets=labels.read(rows.cells, rows.choices, rows.lines, rows.origin))
+
+
+def _read_table(task: Task, data: DataSection, source: Source, *, require_label: bool) -> Columns:
+    check_roles(task, data)
+    absent = frozenset() if require_label else frozenset({"label"})
+    return _table(task, data, source.records(data), origin=source.origin, may_lack=absent, header=source.header)
+
+
+def _table(
+    task: Task,
+    data: DataSection,
+    records: Iterable[Record],
+    *,
+    origin: str,
+    may_lack: frozenset[str] = frozenset(),
+    header: Callable[[int], str] | None = None,
+) -> Columns:
+    """Cells by role; those of `choices` are tuples of columns with their values.
+
+    JSON rows may differ in their columns, so that roles are looked for in each new set of them.
+    """
+    known: dict[tuple[str, ...], dict[str, str]] = {}
+    cells: dict[str, list[object]] = {role: [] for role in task.columns}
+    names: dict[str, str] = {}
+    lines = []
+    for record in records:
+        columns = tuple(record.values)
+        if columns not in known:
+            where = header(record.line) if header else f"{origin}:{record.line}"
+            known[columns] = _roles(task, data, record.values, may_lack=may_lack, where=where)
+            names = {**known[columns], **names}
+        roles = known[columns]
+        for role in task.columns:
+            if role == "choices":
+                cells[role].append(tuple((name, record.values[name]) for name in columns_of(roles[role], columns)))
+            else:
+                cells[role].append(record.values[roles[role]] if role in roles else None)
+        lines.append(record.line)
+    if "label" not in names:
+        cells.pop("label", None)
+    return Columns(origin, names, cells, lines, next(iter(known), ()))
+
+
+def _roles(
+    task: Task, data: DataSection, values: Mapping[str, object], *, may_lack: frozenset[str], where: str
+) -> dict[str, str]:
+    """The column of each role in one row; of `choices`, its name as `columns_of` reads it."""
+    may_lack = (task.optional | may_lack) - set(data.columns) | {"choices"}
+    aside = replace(task, columns={role: names for role, names in task.columns.items() if role != "context"})
+    names = find_roles(aside, data, tuple(values), may_lack=may_lack, where=where)
+    if "context" in task.columns:
+        # Some data call the context `question`, and what is asked by another name.
+        behind = replace(task, columns={"context": task.columns["context"]})
+        left = tuple(column for column in values if column != names.get("question"))
+        names |= find_roles(behind, data, left, may_lack=may_lack, where=where)
+    chosen = data.columns.get("choices")
+    wanted = (chosen,) if chosen is not None else task.columns["choices"]
+    found = next((name for name in wanted if columns_of(name, values)), None)
+    if found is None and chosen is None and isinstance(values.get(names.get("question", "")), dict):
+        # As ARC and CommonsenseQA were published, the choices are a part of the question.
+        found = names["question"]
+    if found is None:
+        meant = next(filter(None, (closest(name, tuple(values)) for name in wanted)), None)
+        raise DataError(
+            "D040",
+            "there is no column for 'choices'",
+            where=where,
+            key="data.columns.choices",
+            found=f"none of {listing(wanted, 8)}" if len(wanted) > 1 else wanted[0],
+            allowed=listing(values) + (f" (did you mean '{meant}'?)" if meant else ""),
+            help="data.columns.choices=COLUMN, or several with commas between, or ending* for ending0, ending1 …",
+        )
+    if not any(role in names for role in TEXTS):
+        raise DataError(
+            "D146",
+            "there is neither a question nor a context",
+            where=where,
+            key="data.columns.question",
+            found=listing(values),
+            allowed=f"a column {listing(task.columns['question'], 6)}",
+            help="data.columns.question=COLUMN",
+        )
+    return {**names, "choices": found}
+
+
+def _text(cell: object, role: str, where: str) -> str:
+    """A question or a context; null is none."""
+    if isinstance(cell, dict) and isinstance(cell.get("stem"), str):
+        cell = cell["stem"]
+    if cell is None:
+        return ""
+    if not isinstance(cell, str):
+        raise DataError(
+            "D147",
+            f"the {role} of this row is a {type(cell).__name__}, not a string",
+            where=where,
+            key=f"data.columns.{role}",
+            found=repr(cell),
+            allowed="a string (it may be empty)",
+            help="write the value in quotes, or delete the row",
+        )
+    return cell

@@ -1,0 +1,290 @@
+"""The classes of a tagger: which there are, and which one each tag of the data means.
+
+Tags of entities become BIO, whatever scheme they are written in, so that the classes are `O` and, for each type, `B-` and
+`I-`; their order is that of the recipe or the task where these name all of them, else types in lexical order. Plain
+tags are classes as they are. What means no class is refused with file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from bert_cli.data.labels import whole_number
+from bert_cli.data.schemes import InvalidTags, Scheme, detect, to_bio
+from bert_cli.errors import DataError
+from bert_cli.metrics.entities import OUTSIDE, entity_types, marks_entities, tag_parts
+from bert_cli.recipe.schema import DataSection
+from bert_cli.tasks.base import Task
+
+
+def given_names(task: Task, data: DataSection) -> tuple[str, ...] | None:
+    """The names that recipe or task give, in the order of the ids that may stand in the data; None where neither does."""
+    return data.labels if data.labels != "auto" else task.labels
+
+
+def bio_classes(types: Sequence[str]) -> tuple[str, ...]:
+    """The classes of a tagger for these types of entities."""
+    return (OUTSIDE, *(f"{letter}-{kind}" for kind in types for letter in "BI"))
+
+
+@dataclass(frozen=True)
+class TagClasses:
+    """What a tagger tells apart.
+
+    Attributes:
+        names: class names in the order of the model's outputs.
+        scheme: of the tags in the data.
+        known_from: who says so, as the end of "a type that …".
+        aliases: other spellings of types, or of plain tags.
+        of_model: whether a trained model says what the classes are.
+    """
+
+    names: tuple[str, ...]
+    scheme: Scheme
+    known_from: str
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    of_model: bool = False
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Types of entities; those of plain tags are the tags."""
+        return self.names if self.scheme == "plain" else entity_types(self.names)
+
+    @cached_property
+    def _types(self) -> dict[str, int]:
+        """Name of a type, or another spelling of it -> its place."""
+        places = {name: place for place, name in enumerate(self.types)}
+        others = {other: places[name] for other, name in self.aliases.items() if name in places}
+        return {**others, **places}
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        """The same in lower case, where no two types are alike."""
+        folded: dict[str, set[int]] = {}
+        for name, place in self._types.items():
+            folded.setdefault(name.casefold(), set()).add(place)
+        return {name: found.pop() for name, found in folded.items() if len(found) == 1}
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def type_id(self, name: str, *, where: str) -> int:
+        """The place of a type in `types`; its case does not matter where no two types are alike.
+
+        Raises:
+            DataError: there is no such type (D104), or the model has none (D105).
+        """
+        found = self._types.get(name, self._folded.get(name.casefold()))
+        if found is None:
+            raise self._unknown(name, where)
+        return found
+
+    def span_ids(self, kind: int, length: int, *, where: str) -> list[int]:
+        """Class ids of the words of one entity.
+
+        Args:
+            kind: place of its type in `types`.
+        """
+        name = self.types[kind]
+        return [self._class_id("I" if place else "B", name, where=where) for place in range(length)]
+
+    def encode(self, tags: Sequence[str], *, where: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Class ids of the tags of one sentence.
+
+        Args:
+            where: file and line of each tag.
+
+        Raises:
+            DataError: an unknown type or tag (D104, D105), or tags that their scheme forbids (D106).
+        """
+        if self.scheme == "plain":
+            return np.array([self.type_id(tag, where=at) for tag, at in zip(tags, where, strict=True)], dtype=np.int32)
+        try:
+            parts = to_bio(tags, self.scheme)
+        except InvalidTags as error:
+            raise self._invalid(error, where[error.place], len(tags)) from None
+        return np.array(
+            [self._class_id(*part, where=at) for part, at in zip(parts, where, strict=True)], dtype=np.int32
+        )
+
+    def _class_id(self, letter: str, kind: str, *, where: str) -> int:
+        name = OUTSIDE if letter == OUTSIDE else f"{letter}-{self.types[self.type_id(kind, where=where)]}"
+        if name not in self._ids:
+            raise self._unknown(name, where)
+        return self._ids[name]
+
+    def _unknown(self, name: str, where: str) -> DataError:
+        what = "tag" if self.scheme == "plain" else "type of entity"
+        if self.of_model:
+            return DataError(
+                "D105",
+                f"the model has no {what} '{name}'",
+                where=where,
+                key="data.labels",
+                found=name,
+                allowed=self.types,
+                help="score data with the model's classes, or train a new head: model.reset_head=true",
+            )
+        return DataError(
+            "D104",
+            f"'{name}' is no {what} that {self.known_from}",
+            where=where,
+            key="data.labels",
+            found=name,
+            allowed=self.types,
+            help="correct the tag, or name all classes: data.labels=[…]",
+        )
+
+    def _invalid(self, error: InvalidTags, where: str, length: int) -> DataError:
+        return DataError(
+            "D106",
+            f"these tags are not valid {self.scheme.upper()}: {error.reason}",
+            where=where,
+            key="data.scheme",
+            found=f"tag {error.place + 1} of {length}",
+            allowed="tags of one scheme: iob1, bio or bioes; plain where each is a class of its own",
+            help="correct the tag, or data.scheme=iob1, which begins an entity where none goes on",
+        )
+
+
+def settle(
+    task: Task,
+    data: DataSection,
+    *,
+    tags: Sequence[Sequence[str]] | None,
+    labels: Sequence[str],
+    model: tuple[str, ...] | None,
+    origin: str,
+) -> TagClasses:
+    """Which classes there are, and in which scheme the data are written.
+
+    Args:
+        tags: of the sentences that are to tell the scheme; None where the data mark passages of texts.
+        labels: types of those passages, empty where there are tags.
+        model: class names of a trained model.
+        origin: where the tags come from.
+
+    Raises:
+        DataError: nothing but `O` is known (D116), or the model's classes are no tags of BIO (D105).
+    """
+    given = given_names(task, data)
+    scheme = _scheme(task, data, tags, known=model or given)
+    if model is not None:
+        _check_model(model, scheme)
+        return TagClasses(model, scheme, "the model has", task.label_aliases, of_model=True)
+    if given is not None:
+        return TagClasses(_declared(given, scheme), scheme, "task or recipe name", task.label_aliases)
+    seen = {tag for sentence in tags or () for tag in sentence}
+    if scheme == "plain":
+        names = tuple(sorted({task.label_aliases.get(tag, tag) for tag in seen}))
+    else:
+        types = {part[1] for part in map(tag_parts, seen) if part and part[1]} | set(labels)
+        names = bio_classes(sorted({task.label_aliases.get(kind, kind) for kind in types}))
+    if len(names) < 2:
+        raise DataError(
+            "D116",
+            f"{origin} marks nothing that could be learnt",
+            where=origin,
+            key="data.labels",
+            found=f"nothing but '{names[0]}'" if names else "no tag",
+            allowed="two classes or more",
+            help="check data.columns, or name the classes: data.labels=[…]",
+        )
+    return TagClasses(names, scheme, f"{origin} has", task.label_aliases)
+
+
+def _scheme(
+    task: Task, data: DataSection, tags: Sequence[Sequence[str]] | None, *, known: Sequence[str] | None
+) -> Scheme:
+    if tags is None:
+        return "bio"
+    declared = data.scheme if data.scheme != "auto" else task.scheme
+    if declared != "auto":
+        return cast(Scheme, declared)
+    if known is not None and not marks_entities(known):
+        return "plain"
+    return detect(tags)
+
+
+def _declared(given: tuple[str, ...], scheme: Scheme) -> tuple[str, ...]:
+    """The classes that given names speak of: tags in any scheme, or types alone."""
+    if scheme == "plain":
+        return given
+    types = entity_types(given) if marks_entities(given) else tuple(name for name in given if name != OUTSIDE)
+    classes = bio_classes(types)
+    return given if set(given) == set(classes) else classes
+
+
+def _check_model(model: tuple[str, ...], scheme: Scheme) -> None:
+    letters = {part[0] if part else None for part in map(tag_parts, model)}
+    if scheme == "plain" or (letters <= {"O", "B", "I"} and OUTSIDE in model):
+        return
+    raise DataError(
+        "D105",
+        "the classes of the model are no tags of BIO, in which it is trained and scored here",
+        key="model.name",
+        found=", ".join(model[:8]),
+        allowed="O, and B- and I- of each type",
+        help="train a new head: model.reset_head=true",
+    )
+
+
+class TagNames:
+    """Tags of the data as strings: ids are looked up among the given names.
+
+    Args:
+        names: class names in the order of the ids; None where only strings can be read.
+    """
+
+    def __init__(self, names: tuple[str, ...] | None) -> None:
+        self._names = names
+        self._known: dict[object, str] = {}
+
+    def read(self, cell: Sequence[object], *, where: Sequence[str]) -> list[str]:
+        """The tags of one sentence.
+
+        Args:
+            where: file and line of each tag.
+
+        Raises:
+            DataError: an id without a name (D102), or something that is no tag (D109).
+        """
+        return [self._one(tag, at) for tag, at in zip(cell, where, strict=True)]
+
+    def _one(self, tag: object, where: str) -> str:
+        if isinstance(tag, bool) or not isinstance(tag, str | int):
+            raise DataError(
+                "D109",
+                "a tag must be a name or an id",
+                where=where,
+                key="data.columns.tags",
+                found="null" if tag is None else repr(tag),
+                allowed="one string or whole number for each token",
+                help="write 'O' where nothing is marked",
+            )
+        if tag not in self._known:
+            self._known[tag] = self._named(tag, where)
+        return self._known[tag]
+
+    def _named(self, tag: str | int, where: str) -> str:
+        if isinstance(tag, str) and (self._names is None or tag in self._names or whole_number(tag) is None):
+            return tag
+        number = whole_number(tag)
+        if self._names is None or number is None or not 0 <= number < len(self._names):
+            raise DataError(
+                "D102",
+                "this tag is an id that has no name",
+                where=where,
+                key="data.labels",
+                found=tag,
+                allowed=f"ids from 0 to {len(self._names) - 1}" if self._names else "names, or ids with data.labels",
+                help="name the classes in the order of their ids, as data.labels=[O,B-PER,I-PER]",
+            )
+        return self._names[number]

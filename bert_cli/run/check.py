@@ -1,0 +1,257 @@
+"""What a recipe's data hold and what is wrong with them: reads every split there is, and trains nothing.
+
+A mistake that would stop training becomes a finding, and the other splits are read all the same. Reading costs what it
+costs in training; counting tokens, where the tokenizer is known, as much as tokenising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from bert_cli.data.source import Source, find_sources
+from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError
+from bert_cli.families import labelled
+from bert_cli.families.base import Labelled, Loaded, Reading, Request
+from bert_cli.inspect.contents import Contents, Described
+from bert_cli.inspect.examine import examine
+from bert_cli.inspect.facts import facts_of
+from bert_cli.inspect.finding import Finding, worst_first
+from bert_cli.inspect.lengths import Lengths, Unit, length_findings, lengths_of_text
+from bert_cli.inspect.scripts import Scripts, scripts_of
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run.find import require_task
+from bert_cli.tasks import Task
+from bert_cli.tasks.base import MINIMAL_PAIRS
+
+UNLIMITED = 1_000_000
+"""A `max_length` that cuts nothing, tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """One split as it was looked at."""
+
+    contents: Contents
+    scripts: Scripts
+    lengths: Lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What was found out about the data of a recipe.
+
+    Attributes:
+        splits: those that could be read, `train` first where there is one.
+        findings: worst first.
+    """
+
+    recipe: Recipe
+    task: Task
+    columns: dict[str, str]
+    splits: tuple[Looked, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def unit(self) -> Unit:
+        """What lengths are counted in."""
+        return self.splits[0].lengths.unit if self.splits else "characters"
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The facts of each split; see `facts_of`."""
+        recipe = self.recipe
+        return {
+            one.contents.name: facts_of(
+                one.contents,
+                one.scripts,
+                one.lengths,
+                max_length=recipe.data.max_length,
+                batch_size=recipe.train.batch_size,
+                seed=recipe.train.seed,
+            )
+            for one in self.splits
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything for machines."""
+        return {
+            "task": self.task.name,
+            "source": self.recipe.data.source,
+            "columns": self.columns,
+            "unit": self.unit,
+            "max_length": self.recipe.data.max_length,
+            "batch_size": self.recipe.train.batch_size,
+            "splits": self.facts(),
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offline: bool = False) -> Checked:
+    """Read the data of a recipe and look at them.
+
+    Args:
+        tokens: count lengths in tokens of the recipe's model; else in words or characters.
+        judge: look for what is wrong too. Mistakes that stop the reading are found either way.
+
+    Raises:
+        UsageError: the task has no labelled rows (U111), or see `find_sources`.
+    """
+    task = require_task(recipe)
+    if task.pretrains or task.objective == MINIMAL_PAIRS:
+        raise UsageError(
+            "U111",
+            f"the task {task.name} has no labelled rows to look at",
+            key="task",
+            found=task.name,
+            allowed="a task that is fine-tuned: bertctl task ls",
+            help="bertctl data stats CORPUS counts what raw text holds",
+        )
+    sources = find_sources(task, recipe.data, offline=offline)
+    family = labelled(task.objective)
+    loaded, findings = _load(family, recipe, task, sources)
+    described = {name: cast(Described, rows).contents(loaded.labels) for name, rows in loaded.splits.items()}
+    scripts = {name: scripts_of(contents) for name, contents in described.items()}
+    lengths: dict[str, Lengths]
+    room = None
+    if tokens:
+        reading = Reading(recipe, task, _tokenizer(recipe, offline=offline), loaded.labels)
+        lengths = {name: _token_lengths(family, loaded.splits[name], reading) for name in described}
+        room = reading.tokenizer.model_max_length
+    else:
+        unit: Unit = "characters" if any(found.spaceless for found in scripts.values()) else "words"
+        lengths = {name: lengths_of_text(contents, unit) for name, contents in described.items()}
+    if judge:
+        findings += [Finding("warning", "doubt", doubt) for doubt in loaded.doubts]
+        findings += examine(list(described.values()), list(scripts.values()))
+        for name, contents in described.items():
+            findings += length_findings(contents, lengths[name], max_length=recipe.data.max_length, room=room)
+    looked = tuple(Looked(contents, scripts[name], lengths[name]) for name, contents in described.items())
+    return Checked(recipe, task, loaded.columns, looked, worst_first(findings))
+
+
+def _load(
+    family: Labelled, recipe: Recipe, task: Task, sources: Mapping[str, Source]
+) -> tuple[Loaded, list[Finding]]:
+    """All splits; where that fails, those that can be read by themselves, and every mistake once."""
+    groups = _groups(recipe, sources)
+    names = tuple(name for group in groups for name in group)
+    needed = tuple(name for name in names if not name.startswith("test"))
+    request = Request(recipe, task, sources, names, needed)
+    try:
+        return family.load(request), []
+    except BertctlError as error:
+        errors = _data_errors(error)
+    splits, labels, columns = {}, None, {}
+    doubts: dict[str, None] = {}
+    for group in groups:
+        try:
+            loaded = family.load(replace(request, splits=group, labelled=tuple(name for name in group if name in needed)))
+        except BertctlError as error:
+            errors += _data_errors(error)
+        else:
+            splits |= dict(loaded.splits)
+            labels, columns = labels or loaded.labels, columns or loaded.columns
+            doubts |= dict.fromkeys(loaded.doubts)
+    once = {error.render(): error for error in errors}
+    return Loaded(splits, labels, columns, tuple(doubts)), [_of_error(error) for error in once.values()]
+
+
+def _groups(recipe: Recipe, sources: Mapping[str, Source]) -> list[tuple[str, ...]]:
+    """The splits there are, those together that are read from one file because one is held out of the other."""
+    data = recipe.data
+    named = data.validation_split
+    chosen = next((name for name, source in sources.items() if named in (name, source.stem)), None) if named else None
+    has_own = data.validation_share is None and (chosen or "validation" in sources)
+    others = [name for name in sources if name not in ("train", "validation", chosen)]
+    groups: list[tuple[str, ...]] = []
+    if "train" in sources:
+        groups = [("train",), ("validation",)] if has_own else [("train", "validation")]
+    elif has_own:
+        groups = [("validation",)]
+    return [*groups, *((name,) for name in others)]
+
+
+def _data_errors(error: BertctlError) -> list[BertctlError]:
+    """The mistakes in the data; anything else ends the command."""
+    if error.exit_code != DataError.exit_code:
+        raise error
+    return list(error.errors) if isinstance(error, ErrorGroup) else [error]
+
+
+def _of_error(error: BertctlError) -> Finding:
+    return Finding(
+        "error",
+        error.code,
+        error.message,
+        where=(error.where,) if error.where else (),
+        example=None if error.found is None else str(error.found),
+        help=error.help,
+    )
+
+
+def _tokenizer(recipe: Recipe, *, offline: bool) -> Any:
+    from bert_cli.models.build import load_tokenizer
+    from bert_cli.models.locate import locate
+
+    name = recipe.model.tokenizer or recipe.model.name
+    assert name is not None
+    revision = recipe.model.revision if recipe.model.tokenizer is None else None
+    return load_tokenizer(locate(name, revision=revision, offline=offline, weights=False).folder)
+
+
+def _token_lengths(family: Labelled, rows: Any, reading: Reading) -> Lengths:
+    """Lengths of whole examples, and of what the model reads of them.
+
+    Only those that `max_length` cuts are tokenised a second time, as training does it.
+    """
+    whole = _encoded(family, rows, reading, UNLIMITED)
+    limit = reading.recipe.data.max_length
+    if whole.owners is None:
+        cut = whole if whole.lengths.max() <= limit else _encoded(family, rows, reading, limit)
+        return Lengths("tokens", whole.lengths, cut.lengths, cut.truncated, cut.lost, whole.unknown)
+    values = np.zeros(len(rows), dtype=np.int64)
+    np.maximum.at(values, whole.owners, whole.lengths)
+    long = np.flatnonzero(values > limit)
+    if not len(long):
+        return Lengths("tokens", values, whole.lengths, unknown=whole.unknown)
+    cut = _encoded(family, rows.take(long), reading, limit)
+    short = whole.lengths[~np.isin(whole.owners, long)]
+    sequences = np.concatenate([short, cut.lengths])
+    return Lengths("tokens", values, sequences, cut.truncated, cut.lost, whole.unknown)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """Sequences of tokens that a family makes of rows.
+
+    Attributes:
+        lengths: tokens of each. Shape: `[N]` int64.
+        owners: the row that each comes from, int64; None where rows share them. Shape: `[N]`.
+    """
+
+    lengths: np.ndarray
+    owners: np.ndarray | None
+    truncated: int
+    lost: int
+    unknown: int | None
+
+
+def _encoded(family: Labelled, rows: Any, reading: Reading, max_length: int) -> _Encoded:
+    data = reading.recipe.data.model_copy(update={"max_length": max_length})
+    reading = replace(reading, recipe=reading.recipe.model_copy(update={"data": data}))
+    unknown_id = reading.tokenizer.unk_token_id
+    lengths: list[int] = []
+    examples: list[np.ndarray] = []
+    truncated = lost = unknown = 0
+    for chunk in family.encode(rows, reading):
+        lengths += map(len, chunk.input_ids)
+        truncated, lost = truncated + chunk.truncated, lost + chunk.lost_tokens
+        if "example" in chunk.columns:
+            examples.append(np.asarray(chunk.columns["example"], dtype=np.int64))
+        if unknown_id is not None:
+            unknown += sum(ids.count(unknown_id) for ids in chunk.input_ids)
+    owners = np.concatenate(examples) if examples else np.arange(len(lengths)) if len(lengths) == len(rows) else None
+    return _Encoded(np.array(lengths), owners, truncated, lost, None if unknown_id is None else unknown)
