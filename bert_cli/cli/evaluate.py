@@ -133,6 +133,12 @@ def _show(found: Evaluation) -> None:
             [(row["label"], *(f"{row[c]:.4f}" if c != "support" else row[c] for c in columns)) for row in classes],
             ("class", *columns),
         )
+    groups = {name: value for name, value in found.report.items() if isinstance(value, dict)}
+    if groups and not classes:
+        say("")
+        print_table(
+            [(name, "  ".join(f"{key} {_short(one)}" for key, one in group.items())) for name, group in groups.items()]
+        )
     matrix = found.report.get("confusion_matrix")
     if matrix and found.labels and len(found.labels) <= 12:
         say("")
@@ -141,3 +147,7 @@ def _show(found: Evaluation) -> None:
     if found.predictions is not None:
         say("")
         say(f"predictions: {found.predictions}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -126,8 +126,9 @@ def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offl
     if judge:
         findings += [Finding("warning", "doubt", doubt) for doubt in loaded.doubts]
         findings += examine(list(described.values()), list(scripts.values()))
-        for name, contents in described.items():
-            findings += length_findings(contents, lengths[name], max_length=recipe.data.max_length, room=room)
+        findings += length_findings(
+            list(described.values()), list(lengths.values()), max_length=recipe.data.max_length, room=room
+        )
     looked = tuple(Looked(contents, scripts[name], lengths[name]) for name, contents in described.items())
     return Checked(recipe, task, loaded.columns, looked, worst_first(findings))
 

@@ -5,7 +5,7 @@ Looking for them lists folders; nothing is read but the fingerprints, when they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,24 @@ def corpora_of(recipe: Recipe, *, offline: bool = False) -> list[NamedCorpus]:
     found = [_corpus(place, weight, offline=offline) for place, weight in mix.items()]
     _check_names(found)
     return found
+
+
+def in_order_of_content(corpora: Sequence[NamedCorpus]) -> list[NamedCorpus]:
+    """Sorted by what they hold, so that the stream of a mixture does not depend on where its corpora lie.
+
+    One corpus stays as it is; several are read once for their fingerprints.
+    """
+    if len(corpora) == 1:
+        return list(corpora)
+    return sorted(corpora, key=lambda corpus: sorted((value, name) for name, value in corpus.fingerprints.items()))
+
+
+def reordered(recipe: Recipe, corpora: Sequence[NamedCorpus]) -> Recipe:
+    """The recipe with its mixture in this order."""
+    if not recipe.data.mix:
+        return recipe
+    mix = {corpus.place: corpus.weight for corpus in corpora}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"mix": mix})})
 
 
 def _corpus(place: str, weight: float, *, offline: bool) -> NamedCorpus:

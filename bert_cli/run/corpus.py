@@ -6,42 +6,37 @@ documents to score on are held out of every corpus, the same ones in each run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bert_cli.data.blocks import Blocks, BlockStore, cut_blocks, held_out
-from bert_cli.data.cache import MARKERS, evict, only_writer, touch
+from bert_cli.data.blocks import BlockStore
+from bert_cli.data.cache import MARKERS, evict, touch
+from bert_cli.data.corpus import Part
+from bert_cli.data.corpus_sample import Sample, beginning
 from bert_cli.data.portions import CorpusSettings
 from bert_cli.data.prepare_shards import corpus_identity, prepare_corpus_folder
-from bert_cli.data.shards import Corpus
+from bert_cli.data.shards import Corpus, repeated
 from bert_cli.data.split import Split
 from bert_cli.data.store import Store
 from bert_cli.env import cache_dir
-from bert_cli.errors import DataError, ModelError, UsageError
+from bert_cli.errors import DataError, ModelError
 from bert_cli.families.base import Prepared
 from bert_cli.models.locate import Located, locate
-from bert_cli.recipe.schema import AUTO_SHARE, Recipe
-from bert_cli.run.corpora import NamedCorpus, corpora_of
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run.corpora import NamedCorpus, corpora_of, in_order_of_content, reordered
+from bert_cli.run.corpus_tokenizer import Home, named, tokenizer_folder
 from bert_cli.run.find import require_task
-from bert_cli.run.prepare import Note, software
+from bert_cli.run.prepare import Note
 from bert_cli.run.shards import tokenizer_files
-from bert_cli.run.tokenizer import Texts
-
-if TYPE_CHECKING:
-    from bert_cli.objectives.frame import Frame
 
 MLM = "fill-mask"
-NSP = "fill-mask-nsp"
-PAIRS = (NSP, "fill-mask-sop")
 
 
 def prepare_corpus(
@@ -50,88 +45,131 @@ def prepare_corpus(
     """Prepare a pretraining recipe.
 
     Args:
-        keep: leave tokens, blocks and a trained tokenizer in the cache for the next run.
+        keep: leave tokens, blocks and a trained tokenizer in the cache for the next run. Without it, what is not in
+            the cache already is made of the beginning of a large corpus alone, which then stands for all of it.
         whole: take all documents, as the split of this name; none are held out of others.
 
-    Raises:
-        ModelError: the tokenizer has no mask token (L031).
-        DataError: fewer than two documents (D084), and see `corpora_of`, `prepare_corpus_folder`.
-    """
-    from bert_cli.models.build import load_tokenizer
-    from bert_cli.objectives.frame import Frame
-    from bert_cli.objectives.pairs import check_documents
+    Returns:
+        The recipe's corpora in the order of what they hold, and all else as it was.
 
-    task, corpora = require_task(recipe), corpora_of(recipe, offline=offline)
-    located = None
-    if recipe.model.name is not None:
-        located = locate(
-            recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline
-        )
+    Raises:
+        ModelError: the tokenizer has no mask token (L031), and see `check_model`.
+        UsageError: see `check_model` and `check_blocks`.
+        DataError: fewer than two documents (D084), and see `corpora_of`, `prepare_corpus_folder`.
+        ResourceError: the disk is full (P021).
+    """
+    from bert_cli.objectives.frame import Frame
+    from bert_cli.objectives.pairs import TERMS, check_documents
+    from bert_cli.run.cut import NSP, Cut
+    from bert_cli.run.room import check_blocks, check_model
+
+    task, corpora = require_task(recipe), in_order_of_content(corpora_of(recipe, offline=offline))
+    recipe = reordered(recipe, corpora)
+    located = _located(recipe, offline=offline)
     with ExitStack() as stack:
         # Maps stay readable after their files are gone.
-        home = cache_dir() if keep else Path(stack.enter_context(TemporaryDirectory(prefix="bertctl-")))
-        folder = _tokenizer_folder(recipe, corpora, located, home=home, offline=offline, note=note)
-        tokenizer = load_tokenizer(folder)
-        if tokenizer.mask_token_id is None:
-            raise ModelError(
-                "L031",
-                "the tokenizer has no mask token",
-                where=str(folder),
-                help="use the tokenizer of a masked language model",
-            )
-        prepare = _Preparation(recipe, folder, tokenizer, home, note)
-        opened = [prepare.corpus(corpus) for corpus in corpora]
-        for corpus in opened:
-            touch(corpus.folder / MARKERS["corpora"])
-        cut = _Cut(recipe, corpora, opened, Frame.of(tokenizer), home / "blocks", task.objective in PAIRS, whole)
-        splits = cut.splits()
+        new = cache_dir() if keep else Path(stack.enter_context(TemporaryDirectory(prefix="bertctl-")))
+        look = _Look(recipe, Home(cache_dir(), new), keep, note)
+        folder = tokenizer_folder(
+            recipe, corpora, located, texts=look.parts, home=look.home, offline=offline, note=note
+        )
+        tokenizer = _tokenizer(folder)
+        frame, pairs = Frame.of(tokenizer), task.objective in TERMS
+        check_model(recipe, located, tokenizer, note=note)
+        check_blocks(recipe, frame)
+        opened = [look.tokens(corpus, folder, tokenizer) for corpus in corpora]
+        names = [look.name(corpus, found) for corpus, found in zip(corpora, opened, strict=True)]
+        cut = Cut(recipe, opened, names, frame, new / "blocks", None if keep else cache_dir() / "blocks", pairs)
+        splits = cut.splits() if whole is None else cut.whole(whole)
         if keep:
+            for corpus in opened:
+                touch(corpus.folder / MARKERS["corpora"])
             cut_now = {blocks.folder for split in splits.values() for blocks in split.blocks}
-            evict(home, keep={corpus.folder for corpus in opened} | cut_now)
+            evict(new, keep={corpus.folder for corpus in opened} | cut_now)
     if task.objective == NSP:
         for split in splits.values():
             check_documents(split)
-    fingerprints = {name: value for corpus in corpora for name, value in corpus.fingerprints.items()}
-    made_by = tokenizer_files(folder, tokenizer).digest
     facts: dict[str, Any] = {
         "labels": None,
         "columns": {},
-        "fingerprints": fingerprints,
-        "tokenizer": made_by,
+        "fingerprints": {name: value for corpus in corpora for name, value in corpus.fingerprints.items()},
+        "tokenizer": tokenizer_files(folder, tokenizer).digest,
         "doubts": [],
     }
-    place = None if located is None else located.folder
-    return Prepared(recipe, task, tokenizer, None, place, located=located, store=Store(splits, facts))
+    if recipe.data.mix:
+        facts["mix"] = " : ".join(f"{corpus.weight:g}" for corpus in corpora)
+    return Prepared(recipe, task, tokenizer, None, located=located, store=Store(splits, facts))
+
+
+def _located(recipe: Recipe, *, offline: bool) -> Located | None:
+    """The model to go on from, where one is named."""
+    model = recipe.model
+    if model.name is None:
+        return None
+    return locate(model.name, revision=model.revision, allow_bin=model.allow_bin, offline=offline)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from bert_cli.models.build import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            "L031",
+            "the tokenizer has no mask token",
+            where=str(folder),
+            help="use the tokenizer of a masked language model",
+        )
+    return tokenizer
 
 
 @dataclass(frozen=True)
-class _Preparation:
-    """How corpora become tokens: in their own folder, or in one of the cache."""
+class _Look:
+    """How corpora become tokens: those in a folder of their own or in the cache, else new ones.
+
+    Attributes:
+        keep: of all the text, for later runs; otherwise of its beginning.
+    """
 
     recipe: Recipe
-    folder: Path
-    tokenizer: Any
-    home: Path
+    home: Home
+    keep: bool
     note: Note
+    samples: dict[str, Sample] = field(default_factory=dict)
 
-    def corpus(self, corpus: NamedCorpus) -> Corpus:
-        """The tokens of a corpus, made where they are not there yet."""
-        made_from = tokenizer_files(self.folder, self.tokenizer)
+    def parts(self, corpus: NamedCorpus) -> Sequence[Part]:
+        """The text of a corpus, as much of it as is to be read."""
+        return corpus.parts if self.keep else self._sample(corpus).parts
+
+    def _sample(self, corpus: NamedCorpus) -> Sample:
+        if corpus.place not in self.samples:
+            self.samples[corpus.place] = found = beginning(corpus.parts, CorpusSettings.of(self.recipe.data))
+            if found.times > 1:
+                size = f"{100 / found.times:.2g} % of it"
+                self.note(f"{corpus.name} is large and not in the cache: its beginning, {size}, stands for the rest")
+        return self.samples[corpus.place]
+
+    def tokens(self, corpus: NamedCorpus, folder: Path, tokenizer: Any) -> Corpus:
+        """The tokens of a corpus, made by the tokenizer in `folder` where they are not there yet."""
+        made_from = tokenizer_files(folder, tokenizer)
         if corpus.prepared is not None:
             found = Corpus.open(corpus.prepared)
             found.require_tokenizer(made_from.digest)
             check_settings(self.recipe, found)
             return found
         settings = CorpusSettings.of(self.recipe.data)
-        name = _named(corpus_identity(corpus.parts, made_from, settings))
-        return prepare_corpus_folder(
-            self.home / "corpora" / name,
-            corpus.parts,
-            self.tokenizer,
-            made_from=made_from,
-            settings=settings,
-            note=self.note,
+        name = named(corpus_identity(corpus.parts, made_from, settings))
+        place = self.home.folder("corpora", name, MARKERS["corpora"])
+        if not self.keep and (place / MARKERS["corpora"]).is_file():
+            return Corpus.open(place)
+        found = prepare_corpus_folder(
+            place, self.parts(corpus), tokenizer, made_from=made_from, settings=settings, note=self.note
         )
+        return found if self.keep else repeated(found, self._sample(corpus).times)
+
+    def name(self, corpus: NamedCorpus, found: Corpus) -> str:
+        """What to call a corpus, which may be known by its beginning alone."""
+        return corpus.name if found.facts.get("times", 1.0) == 1.0 else f"{corpus.name}, extrapolated"
 
 
 def check_settings(recipe: Recipe, corpus: Corpus) -> None:
@@ -164,147 +202,6 @@ def check_settings(recipe: Recipe, corpus: Corpus) -> None:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by name; those of reading stand one level deeper."""
     return {**{name: value for name, value in settings.items() if name != "reading"}, **settings["reading"]}
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """How tokens become the blocks of each split."""
-
-    recipe: Recipe
-    corpora: Sequence[NamedCorpus]
-    opened: Sequence[Corpus]
-    frame: Frame
-    cache: Path
-    pairs: bool
-    whole: str | None
-
-    def splits(self) -> dict[str, BlockStore]:
-        data = self.recipe.data
-        longest = [data.max_length]
-        shortest = min([*data.lengths, *longest])
-        if self.frame.room(shortest, pair=self.pairs) < 2:
-            raise UsageError(
-                "R034",
-                "a block has no room for two tokens beside the special ones",
-                key="data.lengths" if data.lengths else "data.max_length",
-                found=shortest,
-                allowed=f"at least {2 + shortest - self.frame.room(shortest, pair=self.pairs)}",
-                help="data.max_length=128",
-            )
-        if self.whole is not None:
-            return {self.whole: self._split(longest, [None] * len(self.opened), which=False)}
-        share = data.validation_share or AUTO_SHARE
-        masks = [self._held_out(corpus, named, share) for corpus, named in zip(self.opened, self.corpora, strict=True)]
-        return {
-            "train": self._split(list(data.lengths) or longest, masks, which=False),
-            "validation": self._split(longest, masks, which=True),
-        }
-
-    def _held_out(self, corpus: Corpus, named: NamedCorpus, share: float) -> np.ndarray:
-        # A segment of another document is to be found on either side.
-        n, least = corpus.n_documents, 2 if self.recipe.task == NSP else 1
-        if n < 2 * least:
-            wanted = (
-                "four documents, two to learn from and two"
-                if least == 2
-                else "two documents, one to learn from and one"
-            )
-            raise DataError(
-                "D084",
-                f"{'a corpus of sentence pairs' if least == 2 else 'a corpus'} needs {wanted} to score on",
-                where=named.name,
-                key="data.source",
-                found=f"{n} document{'' if n == 1 else 's'}",
-                allowed="documents with blank lines between them, or one to a file with data.documents=files",
-                help="put a blank line between the documents",
-            )
-        # The same documents for every seed: scores of several runs, and of runs that go on from others, compare.
-        return held_out(n, max(share, least / n), 0)
-
-    def _split(self, lengths: list[int], masks: Sequence[np.ndarray | None], *, which: bool) -> BlockStore:
-        """The blocks of each length over each corpus; `which` of its documents is said as in `cut_blocks`."""
-        data = self.recipe.data
-        parts: list[list[Blocks]] = [
-            [
-                cut_blocks(
-                    corpus,
-                    self.frame.room(length, pair=self.pairs),
-                    cache=self.cache,
-                    by="sentences" if self.pairs else "tokens",
-                    cross=data.cross_documents,
-                    held_out=mask,
-                    which=which,
-                )
-                for corpus, mask in zip(self.opened, masks, strict=True)
-            ]
-            for length in lengths
-        ]
-        documents = sum(
-            corpus.n_documents if mask is None else int((mask == which).sum())
-            for corpus, mask in zip(self.opened, masks, strict=True)
-        )
-        facts = {
-            "origin": self.corpora[0].name if len(self.corpora) == 1 else f"{len(self.corpora)} corpora",
-            "held_out": documents / sum(corpus.n_documents for corpus in self.opened) if which else None,
-            "documents": documents,
-            "empty_texts": 0,
-            "truncated": 0,
-            "lost_tokens": 0,
-        }
-        special = self.frame.two.size if self.pairs else self.frame.one.size
-        return BlockStore(parts, special=special, facts=facts)
-
-
-def _tokenizer_folder(
-    recipe: Recipe,
-    corpora: Sequence[NamedCorpus],
-    located: Located | None,
-    *,
-    home: Path,
-    offline: bool,
-    note: Note,
-) -> Path:
-    """The tokenizer that is named, else the model's, else that of prepared tokens, else one trained on the text."""
-    if recipe.model.tokenizer is not None:
-        return locate(recipe.model.tokenizer, offline=offline, weights=False).folder
-    if located is not None:
-        return located.folder
-    prepared = next((corpus.prepared for corpus in corpora if corpus.prepared is not None), None)
-    if prepared is not None:
-        return Corpus.open(prepared).tokenizer_folder
-    return _trained_tokenizer(recipe, corpora, home=home, note=note)
-
-
-def _trained_tokenizer(recipe: Recipe, corpora: Sequence[NamedCorpus], *, home: Path, note: Note) -> Path:
-    from bert_cli.models.tokenizer import train_tokenizer
-
-    wanted, settings = recipe.tokenizer, CorpusSettings.of(recipe.data)
-    shape = {
-        "fingerprints": {name: value for corpus in corpora for name, value in corpus.fingerprints.items()},
-        "tokenizer": wanted.model_dump(),
-        "settings": settings.as_dict(),
-        "max_length": recipe.data.max_length,
-        "software": software(),
-    }
-    folder = home / "tokenizers" / _named(shape)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_writer(folder.parent / f".lock-{folder.name}"):
-        if (folder / "tokenizer.json").is_file():
-            return folder
-        note(f"training a {wanted.kind} tokenizer of {wanted.vocab_size} tokens")
-        train_tokenizer(
-            Texts([part for corpus in corpora for part in corpus.parts], recipe.data),
-            folder,
-            kind=wanted.kind,
-            vocab_size=wanted.vocab_size,
-            lowercase=wanted.lowercase,
-            max_length=recipe.data.max_length,
-        )
-    return folder
-
-
-def _named(shape: object) -> str:
-    return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def baseline(prepared: Prepared) -> str:

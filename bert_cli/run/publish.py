@@ -22,6 +22,7 @@ from bert_cli.families.base import Prepared
 from bert_cli.files import drafted, finite
 from bert_cli.models.locate import Located
 from bert_cli.recipe.schema import Recipe
+from bert_cli.run.asked import WITH_THRESHOLD
 from bert_cli.run.build import Built
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
@@ -151,7 +152,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         language=task.language,
         labels=prepared.labels or (),
         pairs="text_pair" in prepared.store.facts["columns"],
-        threshold=best.threshold if task.objective == "multi-label-classification" else None,
+        threshold=best.threshold if task.objective in WITH_THRESHOLD else None,
         splits=tuple(
             card.SplitScores(name, _examples(splits[name]), scores, held_out=splits[name].facts["held_out"])
             for name, scores in best.scores.items()

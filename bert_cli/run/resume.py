@@ -73,6 +73,8 @@ def same_recipe(recipe: Recipe, run: RunDir) -> None:
     if not run.recipe.is_file():
         return
     old, new = _flat(load_recipe(str(run.recipe)).recipe), _flat(recipe)
+    if _moved(old["data.mix"], new["data.mix"]):
+        new["data.mix"] = old["data.mix"]
     changed = [key for key in new if old.get(key) != new[key] and not key.startswith(_MAY_DIFFER)]
     if changed:
         other = (
@@ -90,11 +92,17 @@ def same_recipe(recipe: Recipe, run: RunDir) -> None:
         )
 
 
+def _moved(old: object, new: object) -> bool:
+    """Whether a mixture has the weights that it had, at other places: which weighs what is told with their data."""
+    assert isinstance(old, dict) and isinstance(new, dict)
+    return old.keys() != new.keys() and sorted(old.values()) == sorted(new.values())
+
+
 def check_data(folder: Path, prepared: Prepared) -> None:
-    """Refuse to go on from a checkpoint with other data, or other tokens of the same data.
+    """Refuse to go on from a checkpoint with other data, other tokens of the same data, or in another mixture.
 
     Raises:
-        DataError: the data, or the tokenizer of a corpus, have changed (D090).
+        DataError: the data, the tokenizer of a corpus or the weights of several have changed (D090).
     """
     then: dict[str, str] = checkpoint.read_state(folder)["data"]
     now = prepared.identity

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bert_cli.errors import UsageError
-from bert_cli.models.build import PAIR_CLASS, check_fits, check_pair_head, load_config
+from bert_cli.models.build import check_fits, check_pair_head, load_config
 from bert_cli.models.configuration import new_config
 from bert_cli.models.locate import Located
 from bert_cli.objectives.electra import ReplacedTokenDetection

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bert_cli.data.cache import named_shortage
 from bert_cli.data.corpus import Part, Reading, find_corpus, read_documents
 from bert_cli.data.sentences import document_pieces
 from bert_cli.errors import UsageError
@@ -104,6 +105,7 @@ def train(
     Raises:
         UsageError: there is something in the folder (U093), and see `train_tokenizer`.
         DataError: no text, or text that cannot be read.
+        ResourceError: the disk is full (P021); nothing stays of the tokenizer.
     """
     from bert_cli.models.build import load_tokenizer
 
@@ -111,14 +113,15 @@ def train(
     assert data.source is not None
     parts = find_corpus(data.source, offline=offline)
     unseen = next(iter(Texts(parts, data, held_out=True)), None) is not None
-    vocabulary = train_tokenizer(
-        Texts(parts, data, held_out=False if unseen else None),
-        folder,
-        kind=wanted.kind,
-        vocab_size=wanted.vocab_size,
-        lowercase=wanted.lowercase,
-        max_length=data.max_length,
-    )
+    with named_shortage(folder, help="free some space, then give the same command"):
+        vocabulary = train_tokenizer(
+            Texts(parts, data, held_out=False if unseen else None),
+            folder,
+            kind=wanted.kind,
+            vocab_size=wanted.vocab_size,
+            lowercase=wanted.lowercase,
+            max_length=data.max_length,
+        )
     tokenizer = load_tokenizer(folder)
     texts = Texts(parts, data, held_out=True if unseen else None)
     samples = [tokens_of(tokenizer, _beginning(text)) for text in islice(texts, 3)]

@@ -188,7 +188,7 @@ def test_text_where_a_number_is_wanted_names_the_wanted_type(write: Write) -> No
     [
         ("train.batch_size=32.0", "R021", "a whole number ≥ 1", "write batch_size: 32"),
         ("model.reset_head=yes", "R021", "true or false", "write reset_head: true"),
-        ("model.revision=3", "R021", "text", 'quote it: revision: "3"'),
+        ("model.revision=3", "R021", "text or null", 'quote it: revision: "3"'),
         ("train.lr=true", "R021", "a number > 0", "bertctl recipe schema"),
         ("train.class_weights=[1, a]", "R021", "a number > 0", "bertctl recipe schema"),
         ("train.seed=4294967296", "R022", "a whole number ≥ 0 and < 4294967296", "bertctl recipe schema"),

@@ -8,17 +8,15 @@ ruamel.yaml.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from bert_cli.card.usage import USES, pipeline_tag, use
 from bert_cli.errors import printable
-from bert_cli.tasks.base import PRETRAINING
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~])")
@@ -57,19 +55,6 @@ VERSIONS = (
     "numpy",
     "scikit-learn",
 )
-
-_USES = {
-    "text-classification": "text classification",
-    "multi-label-classification": "multi-label classification",
-    "text-regression": "text regression",
-    "fill-mask": "masked language modelling",
-    "fill-mask-nsp": "masked language modelling and next sentence prediction",
-    "fill-mask-sop": "masked language modelling and sentence order prediction",
-    "replaced-token-detection": "replaced token detection",
-}
-
-
-ELECTRA = "replaced-token-detection"
 
 
 @dataclass(frozen=True)
@@ -125,7 +110,7 @@ class CardFacts:
 
     Attributes:
         name: the model's name, also what the examples load.
-        objective: `text-classification`, `multi-label-classification`, `text-regression` or one of `PRETRAINING`.
+        objective: a key of `bert_cli.card.usage.USES`.
         base: the encoder it started from, None from scratch.
         labels: class names in the order of their ids.
         threshold: multi-label only: probability from which a label counts.
@@ -167,7 +152,7 @@ def model_card(facts: CardFacts) -> str:
     if facts.labels:
         rows = [(str(i), _md(label)) for i, label in enumerate(facts.labels)]
         parts += ["## Labels", _table(("id", "label"), rows)]
-    parts += ["## Use", _use(facts)]
+    parts += ["## Use", use(facts.objective, name=facts.name, pairs=facts.pairs)]
     if facts.splits:
         parts += ["## Scores", _scores(facts)]
     parts += ["## Training", _table(("fact", "value"), _training(facts))]
@@ -180,7 +165,7 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     matter: dict[str, Any] = {
         "language": facts.language,
         "library_name": "transformers",
-        "pipeline_tag": _pipeline(facts),
+        "pipeline_tag": pipeline_tag(facts.objective),
         "tags": list(dict.fromkeys(("bertctl", facts.objective, facts.task))),
         "base_model": facts.base.name if facts.base and facts.base.hub else None,
         "datasets": [facts.data.name] if facts.data and facts.data.hub else None,
@@ -202,7 +187,7 @@ def _result(facts: CardFacts, split: SplitScores) -> dict[str, Any]:
         "revision": data.revision,
     }
     return {
-        "task": {"type": _pipeline(facts), "name": _USES.get(facts.objective, facts.objective)},
+        "task": {"type": pipeline_tag(facts.objective), "name": USES.get(facts.objective, facts.objective)},
         "dataset": {key: value for key, value in dataset.items() if value is not None},
         "metrics": [
             {"type": _metric_type(name), "value": round(float(value), 6), "name": _metric_name(name)}
@@ -210,12 +195,6 @@ def _result(facts: CardFacts, split: SplitScores) -> dict[str, Any]:
             if isfinite(value)
         ],
     }
-
-
-def _pipeline(facts: CardFacts) -> str:
-    if facts.objective == ELECTRA:
-        return "feature-extraction"
-    return "fill-mask" if facts.objective in PRETRAINING else "text-classification"
 
 
 def _metric_name(name: str) -> str:
@@ -274,30 +253,14 @@ def _origin(origin: Origin, kind: str = "") -> str:
 def _summary(facts: CardFacts) -> str:
     start = "trained from scratch" if facts.base is None else f"{_origin(facts.base)}, trained further"
     what = (
-        f"An encoder for {_USES.get(facts.objective, facts.objective)} (task {_md(facts.task)}): {start} with bertctl."
+        f"An encoder for {USES.get(facts.objective, facts.objective)} (task {_md(facts.task)}): {start} with bertctl."
     )
     if facts.pairs:
         what += " It takes pairs of texts."
     if facts.threshold is not None:
-        what += f" A label counts from a probability of {facts.threshold:g}."
+        counts = "There is no answer" if facts.objective == "question-answering" else "A label counts"
+        what += f" {counts} from a probability of {facts.threshold:g}."
     return what
-
-
-def _use(facts: CardFacts) -> str:
-    model = json.dumps(printable(facts.name), ensure_ascii=False)
-    argument = {"multi-label-classification": ", top_k=None", "text-regression": ', function_to_apply="none"'}
-    example = '{"text": "…", "text_pair": "…"}' if facts.pairs else '"…"'
-    variable = "classify"
-    if facts.objective == ELECTRA:
-        # The discriminator is the encoder that is used further; the generator only taught it.
-        variable, example, model = "encode", '"…"', json.dumps(f"{printable(facts.name)}/discriminator")
-    elif facts.objective in PRETRAINING:
-        variable, example = "fill", 'f"… {fill.tokenizer.mask_token} …"'
-    load = f'{variable} = pipeline("{_pipeline(facts)}", model={model}{argument.get(facts.objective, "")})'
-    python = f"```python\nfrom transformers import pipeline\n\n{load}\nprint({variable}({example}))\n```"
-    if facts.objective in PRETRAINING:
-        return python
-    return f"```sh\nbertctl predict {shlex.quote(printable(facts.name))} texts.jsonl\n```\n\n{python}"
 
 
 def _scores(facts: CardFacts) -> str:
