@@ -18,10 +18,22 @@ from benchmarks.measure import BenchmarkError, Run, rates, run_process
 BATCH = 32
 MAX_LENGTH = 128
 TERMS = (
-    f"--max-length {MAX_LENGTH} --offline --json --quiet train.warmup=0.1 train.schedule=linear "
-    "train.weight_decay=0.01 train.max_grad_norm=1.0 dist.device=cpu eval.every=1000000 run.save_every=1000000 "
-    "run.log_every=1"
+    "--offline --json --quiet train.warmup=0.1 train.schedule=linear train.weight_decay=0.01 train.max_grad_norm=1.0 "
+    "dist.device=cpu eval.every=1000000 run.save_every=1000000 run.log_every=1"
 )
+TRAINER = (
+    f"--per_device_train_batch_size {BATCH} --per_device_eval_batch_size {BATCH} --lr_scheduler_type linear "
+    "--warmup_steps 0.1 --weight_decay 0.01 --max_grad_norm 1.0 --optim adamw_torch_fused --use_cpu true "
+    "--eval_strategy no --save_strategy no --report_to none --disable_tqdm true"
+)
+"""The same terms as flags of transformers' Trainer."""
+GROUPED = "--train_sampling_strategy group_by_length"
+BEST_FLAGS = {
+    "P2 grouped, fp32": GROUPED,
+    "P2 grouped, medium fp32": f"{GROUPED} --medium true",
+    "P2 grouped, bf16": f"{GROUPED} --bf16 true",
+}
+"""Of Trainer where lengths differ; which is fastest depends on the processor, so of its rows the fastest counts."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Bench:
     """What all runs share.
 
     Attributes:
-        data: the folder that holds `sst2/`, `rte/` and `enwiki_sample/`.
+        data: the folder that holds `sst2/`, `wnut17/`, `enwiki_sample/` and so on.
         loads: the machine's load average after each run, which shows whether it had other work.
     """
 
@@ -40,9 +52,9 @@ class Bench:
     scratch: Path
     loads: list[float] = field(default_factory=list)
 
-    def folder(self, task: str) -> Path:
-        """The data of a task."""
-        return self.file(f"{task}/train.tsv").parent
+    def folder(self, task: str, name: str = "train.tsv") -> Path:
+        """The data of a task, which has a file of this name."""
+        return self.file(f"{task}/{name}").parent
 
     def file(self, name: str) -> Path:
         """A file of the data."""
@@ -96,19 +108,27 @@ def trained(bench: Bench, command: Sequence[str], folder: str) -> Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What bertctl is to train; `more` are further words of its command line."""
+    """What bertctl is to train; `more` are further words of its command line.
+
+    Attributes:
+        data: the folder; None: that of the task.
+    """
 
     task: str
     steps: int
+    data: Path | None = None
     seed: int = 42
     batch: int = BATCH
+    max_length: int = MAX_LENGTH
     lr: float = 2e-5
     more: tuple[str, ...] = ()
 
     def command(self, bench: Bench, folder: str) -> list[str]:
         """The module and its arguments; the run's folder is `folder`/run."""
-        flags = f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --lr {self.lr} {TERMS}".split()
-        places = ["--model", str(bench.model), "--data", str(bench.folder(self.task)), "--out", f"{folder}/run"]
+        flags = f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --max-length {self.max_length}".split()
+        flags += f"--lr {self.lr} {TERMS}".split()
+        data = self.data or bench.folder(self.task)
+        places = ["--model", str(bench.model), "--data", str(data), "--out", f"{folder}/run"]
         return ["bert_cli", "finetune", *flags, f"train.budget={self.steps} steps", *places, *self.more]
 
     def run(self, bench: Bench, folder: str) -> Trained:

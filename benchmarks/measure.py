@@ -42,6 +42,7 @@ class Run:
 
     Attributes:
         loss: on held-out text, by an evaluator that is neither side's.
+        entity_f1, exact_match, answer_f1: of the side's own predictions, from 0 to 1, by one scorer for both.
     """
 
     wall_s: float
@@ -51,6 +52,9 @@ class Run:
     tokens_per_s: float | None = None
     accuracy: float | None = None
     loss: float | None = None
+    entity_f1: float | None = None
+    exact_match: float | None = None
+    answer_f1: float | None = None
     answers: tuple[Answer, ...] | None = field(default=None, repr=False)
 
     @property

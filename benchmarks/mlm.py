@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.bench import BATCH, MAX_LENGTH, TERMS, Bench, trained
+from benchmarks.bench import BATCH, MAX_LENGTH, TERMS, TRAINER, Bench, trained
 from benchmarks.measure import BenchmarkError, Run, Side, take_turns
 from benchmarks.report import table
 
@@ -22,12 +22,7 @@ VALIDATION = 5
 """Per cent of the documents on which each side evaluates itself, as the public example does unless told otherwise."""
 LR = 5e-4
 """At the public example's 5e-5 a new head does not yet beat the frequencies of the tokens after so few steps."""
-TRAINER = (
-    f"--per_device_train_batch_size {BATCH} --per_device_eval_batch_size {BATCH} --max_length {MAX_LENGTH} "
-    f"--validation_split_percentage {VALIDATION} --learning_rate {LR} --lr_scheduler_type linear --warmup_steps 0.1 "
-    "--weight_decay 0.01 --max_grad_norm 1.0 --optim adamw_torch_fused --use_cpu true --eval_strategy no "
-    "--save_strategy no --report_to none --disable_tqdm true"
-)
+FLAGS = f"--max_length {MAX_LENGTH} --validation_split_percentage {VALIDATION} --learning_rate {LR} {TRAINER}"
 PEERS = {
     "P0 fp32": "",
     "P2 medium fp32": "--medium true",
@@ -58,7 +53,7 @@ def mlm(bench: Bench, pairs: int) -> str:
 
 def _ours(bench: Bench, given: Path, seed: int) -> Run:
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
-        flags = f"--task fill-mask --seed {seed} --batch-size {BATCH} --lr {LR} {TERMS}".split()
+        flags = f"--task fill-mask --seed {seed} --batch-size {BATCH} --lr {LR} --max-length {MAX_LENGTH} {TERMS}".split()
         flags += [f"train.budget={bench.steps} steps", f"data.validation={VALIDATION}%"]
         places = ["--model", f"{given}/model", "--data", f"{given}/corpus.jsonl", "--out", f"{folder}/run"]
         done = trained(bench, ["bert_cli", "pretrain", *flags, *places], folder)
@@ -68,7 +63,7 @@ def _ours(bench: Bench, given: Path, seed: int) -> Run:
 
 def _trainer(bench: Bench, given: Path, seed: int, *, options: str) -> Run:
     """The peer with `options`."""
-    flags = f"--seed {seed} --max_steps {bench.steps} {TRAINER} {options}".split()
+    flags = f"--seed {seed} --max_steps {bench.steps} {FLAGS} {options}".split()
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
         places = ["--model", f"{given}/model", "--train_file", f"{given}/corpus.jsonl", "--output_dir", f"{folder}/run"]
         run, out = bench.run("benchmarks.mlm_peer", *flags, *places, folder=folder)

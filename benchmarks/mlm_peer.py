@@ -10,32 +10,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import torch
 import transformers as hf
 from datasets import load_dataset
 
-from benchmarks.measure import rates
-from benchmarks.trainer_peer import Clock
+from benchmarks.trainer_peer import Clock, Flags, parsed
 
 
-@dataclass
-class Given:
-    """Flags beside Trainer's own; `medium` is torch's matmul precision."""
+@dataclass(kw_only=True)
+class Given(Flags):
+    """Flags of this peer."""
 
-    model: str
-    train_file: str
     validation_split_percentage: int
-    max_length: int
-    medium: bool = False
 
 
 def main() -> None:
     """Train and report."""
-    kinds: Any = (Given, hf.TrainingArguments)
-    given, arguments = hf.HfArgumentParser(kinds).parse_args_into_dataclasses()
-    hf.set_seed(arguments.seed)
-    if given.medium:
-        torch.set_float32_matmul_precision("medium")
+    given, arguments = parsed(Given)
     tokenizer = hf.AutoTokenizer.from_pretrained(given.model)
 
     def encode(rows: dict[str, list[Any]]) -> Any:
@@ -62,11 +52,9 @@ def main() -> None:
         processing_class=tokenizer,
         callbacks=[clock],
     )
-    trainer.train()
-    examples, tokens = rates(clock.ends, clock.counts)
-    trainer.save_model()
+    facts = clock.trained(trainer)
     trainer.evaluate()
-    print(json.dumps({"examples_per_s": examples, "tokens_per_s": tokens}))
+    print(json.dumps(facts))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ FIGURES = {
     "peak_mib": ("peak MiB", ".0f"),
     "accuracy": ("accuracy", ".4f"),
     "loss": ("held-out loss", ".4f"),
+    "entity_f1": ("entity F1", ".4f"),
+    "exact_match": ("exact match", ".4f"),
+    "answer_f1": ("answer F1", ".4f"),
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `python -m benchmarks`, which runs both sides in turn, each run a process of its own. "

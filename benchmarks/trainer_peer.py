@@ -7,7 +7,7 @@ spared the example's `import evaluate` (7 CPU seconds).
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,17 +17,36 @@ from datasets import load_dataset
 from benchmarks.measure import rates
 
 
-@dataclass
-class Given:
-    """Flags beside Trainer's own; `columns` are separated by commas, `medium` is torch's matmul precision."""
+@dataclass(kw_only=True)
+class Flags:
+    """Flags beside Trainer's own that all peers take; `medium` is torch's matmul precision."""
 
     model: str
     train_file: str
+    max_length: int
+    medium: bool = False
+
+
+@dataclass(kw_only=True)
+class Given(Flags):
+    """Those of this peer; `columns` are separated by commas."""
+
     validation_file: str
     columns: str
-    max_length: int
     pad: bool = False
-    medium: bool = False
+
+
+F = TypeVar("F", bound=Flags)
+
+
+def parsed(kind: type[F]) -> tuple[F, hf.TrainingArguments]:
+    """The flags of the command line, put into force as far as they are everybody's."""
+    kinds: Any = (kind, hf.TrainingArguments)
+    given, arguments = hf.HfArgumentParser(kinds).parse_args_into_dataclasses()
+    hf.set_seed(arguments.seed)
+    if given.medium:
+        torch.set_float32_matmul_precision("medium")
+    return given, arguments
 
 
 class Clock(hf.TrainerCallback):
@@ -46,6 +65,13 @@ class Clock(hf.TrainerCallback):
         self.counts.append((len(rows), int(batch["attention_mask"].sum())))
         return batch
 
+    def trained(self, trainer: hf.Trainer) -> dict[str, float]:
+        """Train and save; how fast the steps were."""
+        trainer.train()
+        examples, tokens = rates(self.ends, self.counts)
+        trainer.save_model()
+        return {"examples_per_s": examples, "tokens_per_s": tokens}
+
 
 def accuracy(seen: Any) -> dict[str, float]:
     """The share of right predictions."""
@@ -54,11 +80,7 @@ def accuracy(seen: Any) -> dict[str, float]:
 
 def main() -> None:
     """Train and report."""
-    kinds: Any = (Given, hf.TrainingArguments)
-    given, arguments = hf.HfArgumentParser(kinds).parse_args_into_dataclasses()
-    hf.set_seed(arguments.seed)
-    if given.medium:
-        torch.set_float32_matmul_precision("medium")
+    given, arguments = parsed(Given)
     files = {"train": given.train_file, "validation": given.validation_file}
     raw = load_dataset("csv", data_files=files, delimiter="\t", keep_default_na=False)
     labels = sorted(raw["train"].unique("label"))
@@ -82,11 +104,8 @@ def main() -> None:
         compute_metrics=accuracy,
         callbacks=[clock],
     )
-    trainer.train()
-    examples, tokens = rates(clock.ends, clock.counts)
-    trainer.save_model()
-    facts = {"examples_per_s": examples, "tokens_per_s": tokens, "accuracy": trainer.evaluate()["eval_accuracy"]}
-    print(json.dumps(facts))
+    facts = clock.trained(trainer)
+    print(json.dumps({**facts, "accuracy": trainer.evaluate()["eval_accuracy"]}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training and start-up against transformers' Trainer, and two ranks against one.
 
 P0 pads to 128 tokens as the example script does by default, P1 pads to the longest of a batch, P2 has the best flags
-the peer offers; which fp32 is fastest depends on the processor, so of its rows the fastest counts.
+the peer offers.
 """
 
 import json
@@ -13,24 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.bench import BATCH, MAX_LENGTH, Bench, Training
+from benchmarks.bench import BEST_FLAGS, MAX_LENGTH, TRAINER, Bench, Training
 from benchmarks.measure import BenchmarkError, Run, Side, take_turns
 from benchmarks.report import table
 
-TRAINER = (
-    f"--per_device_train_batch_size {BATCH} --per_device_eval_batch_size {BATCH} --max_length {MAX_LENGTH} "
-    "--learning_rate 2e-5 --lr_scheduler_type linear --warmup_steps 0.1 --weight_decay 0.01 --max_grad_norm 1.0 "
-    "--optim adamw_torch_fused --use_cpu true --eval_strategy no --save_strategy no --report_to none "
-    "--disable_tqdm true"
-)
-GROUPED = "--train_sampling_strategy group_by_length"
-PEERS = {
-    f"P0 pad to {MAX_LENGTH}": "--pad true",
-    "P1 dynamic": "",
-    "P2 grouped, fp32": GROUPED,
-    "P2 grouped, medium fp32": f"{GROUPED} --medium true",
-    "P2 grouped, bf16": f"{GROUPED} --bf16 true",
-}
+FLAGS = f"--max_length {MAX_LENGTH} --learning_rate 2e-5 {TRAINER}"
+PEERS = {f"P0 pad to {MAX_LENGTH}": "--pad true", "P1 dynamic": "", **BEST_FLAGS}
 COLUMNS = {"sst2": "sentence", "rte": "sentence1,sentence2"}
 RANKS, RANK_BATCH = 2, 256
 
@@ -111,7 +99,7 @@ def _weak_steps(bench: Bench) -> int:
 
 def _trainer(bench: Bench, task: str, seed: int, *, options: str = "", start: bool = False) -> Run:
     """The peer with `options`, to the end or to its first step."""
-    flags = f"--columns {COLUMNS[task]} --seed {seed} --max_steps {bench.steps} {TRAINER} {options}".split()
+    flags = f"--columns {COLUMNS[task]} --seed {seed} --max_steps {bench.steps} {FLAGS} {options}".split()
     for name in ("train", "validation"):
         flags += [f"--{name}_file", str(bench.folder(task) / f"{name}.tsv")]
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:

@@ -57,7 +57,7 @@ class Ranks:
         self.place = place
         self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
         self.timeout = timeout
-        self._said = 0
+        self._said = self._entered = 0
         self._store: Any = None
         if self.world_size > 1:
             self._meet(device)
@@ -95,8 +95,12 @@ class Ranks:
 
     @contextmanager
     def machine_by_machine(self) -> Iterator[None]:
-        """Inside the block, the first rank of each machine goes before the others of that machine."""
-        key = f"first/{self.rank - self.local_rank}"
+        """Inside the block, the first rank of each machine goes before the others of that machine.
+
+        All ranks enter it equally often.
+        """
+        self._entered += 1
+        key = f"first/{self.rank - self.local_rank}/{self._entered}"
         if self.world_size > 1 and self.local_rank > 0:
             with self.guarded("waiting for the first rank of this machine"):
                 self._store.wait([key], PATIENCE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sst_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with train and validation files as `--task sst2` reads them: columns sentence and label (0 or 1)."""
     return tiny_data(tmp_path_factory.mktemp("data") / "sst2", text="sentence", labels=("0", "1"))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[int], None]]:
+    """A function after which the system refuses files beyond so many bytes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,4 +1,4 @@
-"""`bertctl data`: tokenise a corpus once for any number of trainings, and say what a corpus holds."""
+"""`bertctl data`: what data hold and what is wrong with them; a corpus is tokenised once for many trainings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bert_cli.cli import check
 from bert_cli.cli.console import note, print_json, print_table, say
+from bert_cli.cli.source import load_named
 
 if TYPE_CHECKING:
-    from bert_cli.recipe.load import Loaded
+    from bert_cli.recipe.schema import Recipe
 
 app = typer.Typer(
-    help="Tokenise a corpus once, and show what a corpus holds.",
+    help="Show what data hold, check them, and tokenise a corpus once.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -64,7 +66,7 @@ def prepare(
 
     bertctl data prepare corpus.txt --tokenizer google-bert/bert-base-uncased --out tokens
     """
-    loaded = _load(words, {"data.source": data, "model.tokenizer": tokenizer, "data.limit": limit})
+    loaded = load_named(words, {"data.source": data, "model.tokenizer": tokenizer, "data.limit": limit})
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from bert_cli.data.shards import MARKER
@@ -89,74 +91,58 @@ def prepare(
         print_table(_prepared_rows(facts))
 
 
+app.command("check")(check.check)
+
+
 @app.command("stats")
 def stats(
     words: Words = None,
+    task: check.TaskName = None,
     data: Data = None,
+    model: check.Model = None,
+    max_length: check.MaxLength = None,
+    limit: Limit = None,
+    picture: check.Picture = None,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a corpus holds: counts and lengths.
+    """Show what data hold: counts, lengths, classes, scripts.
 
-    SOURCE may also be a folder that `bertctl data prepare` made.
+    Labelled data where --task or the recipe has labels; else a corpus, or a folder that `bertctl data prepare` made.
 
     bertctl data stats corpus.txt
-    """
-    from bert_cli.data.corpus import find_corpus
-    from bert_cli.data.corpus_stats import prepared_stats, text_stats
-    from bert_cli.data.portions import CorpusSettings
-    from bert_cli.data.shards import Corpus, is_prepared
-    from bert_cli.run.shards import source_of
 
-    loaded = _load(words, {"data.source": data})
-    source = source_of(loaded.recipe)
-    folder = Path(source).expanduser()
-    if is_prepared(folder):
-        found = prepared_stats(Corpus.open(folder))
-    else:
-        found = text_stats(find_corpus(source, offline=offline), CorpusSettings.of(loaded.recipe.data))
+    bertctl data stats --task sst2 --data DIR --model google-bert/bert-base-uncased
+    """
+    from bert_cli.run.find import require_task
+
+    flags = {"data.source": data, "model.name": model, "data.max_length": max_length, "data.limit": limit}
+    labelled = check.has_labels(task)
+    loaded = load_named(words, flags, task=task, verb="finetune" if labelled else "pretrain")
+    if not require_task(loaded.recipe).pretrains:
+        check.show_stats(loaded, offline=offline, as_json=as_json, picture=picture)
+        return
+    check.refuse_for_corpus({"--model": model, "--max-length": max_length, "--picture": picture})
+    found = _corpus_stats(loaded.recipe, offline=offline)
     if as_json:
         print_json(found)
     else:
         _show_stats(found)
 
 
-def _load(words: list[str] | None, flags: dict[str, object]) -> Loaded:
-    """The recipe that the words and flags make; a word that is no recipe and no key is the corpus.
+def _corpus_stats(recipe: Recipe, *, offline: bool) -> dict[str, Any]:
+    """Counts of a prepared corpus in tokens, of any other in characters."""
+    from bert_cli.data.corpus import find_corpus
+    from bert_cli.data.corpus_stats import prepared_stats, text_stats
+    from bert_cli.data.portions import CorpusSettings
+    from bert_cli.data.shards import Corpus, is_prepared
+    from bert_cli.run.shards import source_of
 
-    Raises:
-        UsageError: two corpora or two recipes (U005).
-    """
-    from bert_cli.errors import UsageError
-    from bert_cli.recipe.files import shipped_recipes
-    from bert_cli.recipe.keys import known_keys
-    from bert_cli.recipe.load import load_recipe
-
-    words = words or []
-    names = {short for name in shipped_recipes() for short in (name, name.rpartition("/")[2])}
-    overrides = [word for word in words if "=" in word or word in known_keys().fields]
-    others = [word for word in words if word not in overrides]
-    recipes = [
-        word for word in others if word.endswith((".yaml", ".yml")) or (word in names and not Path(word).exists())
-    ]
-    sources = [word for word in others if word not in recipes]
-    if flags["data.source"] is not None:
-        sources.append(str(flags["data.source"]))
-    if len(sources) > 1 or len(recipes) > 1:
-        twice = sources if len(sources) > 1 else recipes
-        raise UsageError(
-            "U005",
-            "one corpus is read at a time" if twice is sources else "only one recipe can be given",
-            key="SOURCE" if twice is sources else "RECIPE",
-            found=" ".join(twice),
-            allowed="one file, folder or 'GLOB' in quotes" if twice is sources else "one recipe",
-            help=f"put '{os.path.dirname(twice[0]) or '.'}/*' in quotes for all files of a folder"
-            if twice is sources
-            else f"give {twice[0]} alone",
-        )
-    flags = {**flags, "data.source": sources[0] if sources else None}
-    recipe = recipes[0] if recipes else None
-    return load_recipe(recipe, task=None if recipe else "fill-mask", overrides=overrides, flags=flags, verb="pretrain")
+    source = source_of(recipe)
+    folder = Path(source).expanduser()
+    if is_prepared(folder):
+        return prepared_stats(Corpus.open(folder))
+    return text_stats(find_corpus(source, offline=offline), CorpusSettings.of(recipe.data))
 
 
 def _prepared_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import typer
 
 from bert_cli.cli import pairs, scoring
 from bert_cli.cli.console import note, print_json, print_table, say
+from bert_cli.tasks.base import PRETRAINING
 
 if TYPE_CHECKING:
     from bert_cli.run.evaluate import Evaluation
@@ -107,8 +108,8 @@ def evaluate(
         flags={**flags, "eval.threshold": threshold, "data.max_length": max_length},
         **given,
     )
-    if cut := scoring.cut_texts(found.truncated, found.n, found.max_length):
-        log(cut)
+    if found.task not in PRETRAINING:
+        log(scoring.cut_texts(found.truncated, found.n, found.max_length, lost=found.lost))
     if as_json:
         print_json(found.as_dict())
     else:

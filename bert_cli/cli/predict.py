@@ -208,8 +208,8 @@ def _no_second_text(source: str) -> UsageError:
 
 
 def _sum_up(tally: Tally, max_length: int, out: Path | None) -> None:
-    if cut := scoring.cut_texts(tally.truncated, tally.rows, max_length):
-        note(cut)
+    if tally.truncated:
+        note(scoring.cut_texts(tally.truncated, tally.rows, max_length, lost=tally.lost))
     if out is not None:
         note(f"predictions: {out}, {tally.rows} row{'' if tally.rows == 1 else 's'}")
 

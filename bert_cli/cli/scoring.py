@@ -109,13 +109,18 @@ def check_out(path: Path | None, *, flag: str, overwrite: bool) -> None:
         )
 
 
-def cut_texts(truncated: int, rows: int, max_length: int) -> str | None:
-    """A sentence about texts of which the model saw only the beginning; None where it saw all."""
+def cut_texts(truncated: int, rows: int, max_length: int, *, lost: float) -> str:
+    """A sentence about texts of which the model saw only the beginning.
+
+    Args:
+        lost: share of all tokens that was cut.
+    """
     if not truncated:
-        return None
+        return f"no text was cut at {max_length} tokens"
     are, were = ("is", "was") if truncated == 1 else ("are", "were")
     texts = "text" if rows == 1 else "texts"
-    return f"{truncated} of {rows} {texts} {are} longer than {max_length} tokens and {were} cut there (--max-length)"
+    cut = f"{truncated} of {rows} {texts} {are} longer than {max_length} tokens and {were} cut there"
+    return f"{cut}, {100 * lost:.2g} % of all tokens (--max-length)"
 
 
 def silent(_: str) -> None:

@@ -83,7 +83,9 @@ def phases(stages: Sequence[Stage], lengths: np.ndarray, amount: Amount) -> tupl
             return dealt(stages, max(1, round(amount.value * steps_per_epoch)))
         return dealt(stages, first_reaching(lambda n: _passes(dealt(stages, n)), amount.value - NEAR, per_step))
     count = _counter(lengths, orders=len({stage.order for stage in stages}))
-    per_step = sum(stage.share * stage.batch_size * count(stage.order, stage.order.n) / stage.order.n for stage in stages)
+    per_step = sum(
+        stage.share * stage.batch_size * count(stage.order, stage.order.n) / stage.order.n for stage in stages
+    )
     return dealt(stages, first_reaching(lambda n: _tokens(dealt(stages, n), count), amount.value, per_step))
 
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,15 +28,23 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def only_writer(lock: Path) -> Iterator[None]:
+def only_writer(lock: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Wait until no other process writes the same folder: several seeds or ranks then tokenise once.
 
     A file system without locks (`OSError`) lets both write; a folder is published whole all the same.
+
+    Args:
+        waiting: called before this process waits for another.
     """
     while True:
         with lock.open("w") as held:
-            with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
                 fcntl.flock(held, fcntl.LOCK_EX)
+            except OSError:
+                pass
             # The writer before may have deleted the file that this one waited for.
             if _same_file(held.fileno(), lock):
                 try:

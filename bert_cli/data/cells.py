@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bert_cli.data.columns import TEXT_ROLES, prepared_row
 from bert_cli.data.stream import Record
 from bert_cli.errors import DataError, closest, listing
+from bert_cli.tasks.base import Row, Task
 
 
 def text_cell(
@@ -49,6 +51,25 @@ def cell(
             raise _no_such_column(role, asked, list(record.values), where)
         raise _no_column(role, names, list(record.values), where)
     return record.values[name]
+
+
+def texts_of(record: Record, task: Task, *, origin: str, columns: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The texts of a row without a label (`text`, `text_pair`), as the task prepares them.
+
+    Args:
+        columns: role -> column, where the user says it.
+
+    Raises:
+        DataError: as `text_cell`, and what the task's `prepare` raises (D148).
+    """
+    row: Row = {
+        role: (text_cell if role in TEXT_ROLES else cell)(record, role, names, origin=origin, columns=columns)
+        for role, names in task.columns.items()
+        if role != "label"
+    }
+    prepared = prepared_row(task, row, where=f"{origin}:{record.line}")
+    assert prepared is not None, "rows are left out for their labels, and this one has none"
+    return {role: str(prepared[role]) for role in TEXT_ROLES if role in prepared}
 
 
 def has_cell(record: Record, role: str, names: Sequence[str], *, columns: Mapping[str, str] | None = None) -> bool:

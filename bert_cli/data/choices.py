@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from bert_cli.data.choice_cells import Choices, columns_of, read_choices
 from bert_cli.data.choice_labels import ChoiceLabels, unlabelled
-from bert_cli.data.columns import Columns, check_agreement, check_roles, find_roles
+from bert_cli.data.columns import Columns, check_agreement, check_roles, find_roles, prepared_row
 from bert_cli.data.source import Source
 from bert_cli.data.splits import load_splits
 from bert_cli.data.stream import Record
@@ -150,46 +151,57 @@ def given_choices(
     """
     unasked = replace(task, columns={role: names for role, names in task.columns.items() if role != "label"})
     data = DataSection(columns=dict(columns or {}))
-    return rows_of(_table(unasked, data, records, origin=origin), unasked, name="")
+    try:
+        return rows_of(_table(unasked, data, records, origin=origin), unasked, name="")
+    except DataError as error:
+        # There is no recipe whose keys could be set.
+        if error.key is not None and error.key.startswith("data.columns."):
+            error.key = "--column"
+        error.help = (error.help or "").replace("data.columns.", "--column ")
+        raise
 
 
 def rows_of(table: Columns, task: Task, *, name: str) -> ChoiceRows:
     """The rows of a table as they are read."""
-    kept: list[tuple[str, str, Choices, str, tuple[str, ...], int]] = []
-    for at, line in enumerate(table.lines):
-        where = f"{table.origin}:{line}"
-        context, question = (_text(table.cells[role][at], role, where) for role in TEXTS)
-        cells = table.cells["choices"][at]
-        assert isinstance(cells, tuple)
-        choices = read_choices(cells, where=where)
-        head, tails = _read_as(task, context, question, choices.texts, where)
-        kept.append((context, question, choices, head, tails, line))
-    contexts, questions, choices_, heads, tails_, lines = (list(column) for column in zip(*kept, strict=True))
+    places = [f"{table.origin}:{line}" for line in table.lines]
+    contexts, questions = (_texts(table, role, places) for role in TEXTS)
+    choices = [read_choices(cells, where=where) for cells, where in zip(_choice_cells(table), places, strict=True)]
+    read = [
+        _read_as(task, context, question, own.texts, where)
+        for context, question, own, where in zip(contexts, questions, choices, places, strict=True)
+    ]
     return ChoiceRows(
         name=name,
         contexts=contexts,
         questions=questions,
-        choices=choices_,
-        heads=heads,
-        tails=tails_,
+        choices=choices,
+        heads=[head for head, _ in read],
+        tails=[tails for _, tails in read],
         cells=table.cells.get("label"),
-        lines=np.asarray(lines, dtype=np.int64),
+        lines=np.asarray(table.lines, dtype=np.int64),
         origin=table.origin,
     )
+
+
+def _texts(table: Columns, role: str, places: Sequence[str]) -> list[str]:
+    cells = table.cells.get(role)
+    if cells is None:
+        return [""] * len(places)
+    return [_text(cell, role, where) for cell, where in zip(cells, places, strict=True)]
+
+
+def _choice_cells(table: Columns) -> list[tuple[tuple[str, object], ...]]:
+    """Columns with their values, as `_table` puts them together."""
+    return cast(list[tuple[tuple[str, object], ...]], table.cells["choices"])
 
 
 def _read_as(
     task: Task, context: str, question: str, choices: tuple[str, ...], where: str
 ) -> tuple[str, tuple[str, ...]]:
     """What the model reads of a row, before and behind the separator."""
-    if task.prepare is not None:
-        try:
-            row = task.prepare({"context": context, "question": question, "choices": choices})
-        except DataError as error:
-            error.where = where
-            raise
-        assert row is not None, "no task of choices leaves rows out"
-        context, question, choices = row["context"], row["question"], row["choices"]  # type: ignore[assignment]
+    row = prepared_row(task, {"context": context, "question": question, "choices": choices}, where=where)
+    assert row is not None, "no task of choices leaves rows out"
+    context, question, choices = row["context"], row["question"], row["choices"]  # type: ignore[assignment]
     if not context:
         return question, choices
     return context, tuple(f"{question} {choice}".strip() if question else choice for choice in choices)

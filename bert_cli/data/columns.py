@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bert_cli.data.source import Source
 from bert_cli.errors import DataError, UsageError, closest, listing, raise_all
 from bert_cli.recipe.schema import DataSection
-from bert_cli.tasks.base import Task
+from bert_cli.tasks.base import Row, Task
 
 TEXT_ROLES = ("text", "text_pair")
 
@@ -156,18 +156,24 @@ def _check_texts(columns: Columns) -> None:
 
 
 def _prepared(task: Task, columns: Columns) -> Columns:
-    """The rows as the task changes them, without those that it leaves out; errors get file and line."""
-    assert task.prepare is not None
+    """The rows as the task changes them, without those that it leaves out."""
     roles = list(columns.cells)
     rows, lines = [], []
     for line, cells in zip(columns.lines, zip(*columns.cells.values(), strict=True), strict=True):
-        try:
-            row = task.prepare(dict(zip(roles, cells, strict=True)))
-        except DataError as error:
-            error.where = f"{columns.origin}:{line}"
-            raise
+        row = prepared_row(task, dict(zip(roles, cells, strict=True)), where=f"{columns.origin}:{line}")
         if row is not None:
             rows.append(row)
             lines.append(line)
     kept = list(rows[0]) if rows else roles
     return replace(columns, cells={role: [row[role] for row in rows] for role in kept}, lines=lines)
+
+
+def prepared_row(task: Task, row: Row, *, where: str) -> Row | None:
+    """A row as its task changes it, None where that leaves it out; an error of the task gets its file and line."""
+    if task.prepare is None:
+        return row
+    try:
+        return task.prepare(row)
+    except DataError as error:
+        error.where = where
+        raise

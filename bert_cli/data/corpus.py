@@ -154,7 +154,7 @@ def find_corpus(source: str, *, offline: bool = False) -> list[CorpusPart]:
             f"there is no corpus at '{source}'",
             key="data.source",
             allowed="a text file, a folder or a pattern of them, or hub:OWNER/NAME",
-            help="--data FILE",
+            help="check the path; a pattern stands in quotes, as 'wiki/*.txt'",
         )
     for file in files:
         _refuse_table(file)
@@ -190,7 +190,7 @@ def empty_corpus(parts: Sequence[Part]) -> DataError:
         key="data.source",
         found="no line of text",
         allowed="at least one document",
-        help="--data FILE with text in it",
+        help="name a file with text in it",
     )
 
 

@@ -37,14 +37,18 @@ class HubSplit:
     offline: bool = False
 
     def records(self) -> Iterator[Record]:
-        """The rows, numbered from 1, all columns; values of ClassLabel columns are names, -1 becomes "-1".
+        """The rows, numbered from 1, all columns; values of ClassLabel columns, and of lists of them, are names.
+
+        An id without a name, as -1, becomes a string.
 
         Raises:
             HubError: offline and not cached, or unreachable (E020); no such data set or configuration (E021).
             DataError: the data set has no such split (D023).
         """
         table = self._table()
-        names = {column: kind.names for column, kind in table.features.items() if hasattr(kind, "int2str")}
+        # The values of a list have a feature of their own.
+        kinds = {column: getattr(kind, "feature", kind) for column, kind in table.features.items()}
+        names = {column: kind.names for column, kind in kinds.items() if hasattr(kind, "int2str")}
         for row, values in enumerate(table, 1):
             named = {column: _class_name(values[column], kinds) for column, kinds in names.items()}
             yield Record(row, {**values, **named})
@@ -186,7 +190,7 @@ def _unreachable(path: str, *, offline: bool) -> HubError:
     )
 
 
-def _class_name(value: Any, names: list[str]) -> str | None:
-    if value is None:
-        return None
+def _class_name(value: Any, names: list[str]) -> Any:
+    if value is None or isinstance(value, list):
+        return value and [_class_name(each, names) for each in value]
     return names[value] if 0 <= value < len(names) else str(value)

@@ -22,6 +22,8 @@ Drawn = tuple[np.ndarray, np.ndarray]
 class Order(Protocol):
     """A stream of rows; equal orders give equal streams."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def n(self) -> int:
         """Rows of an epoch."""

@@ -195,5 +195,5 @@ def _nothing_known(reader: Reader) -> DataError:
         key="model.tokenizer",
         found=f"{total} documents, as {' '.join(first)[:40]!r}",
         allowed="text in the language of the tokenizer",
-        help="leave model.name out to train a tokenizer on the corpus, or name another model",
+        help="name another one with model.tokenizer=FOLDER; bertctl tokenizer train makes one of this text",
     )

@@ -11,7 +11,8 @@ from itertools import islice
 import numpy as np
 
 from bert_cli.data.holdout import holdout
-from bert_cli.data.questions import Questions, no_answers, read_questions
+from bert_cli.data.question_reader import no_answers, read_questions
+from bert_cli.data.questions import Questions
 from bert_cli.data.source import Source
 from bert_cli.data.splits import places
 from bert_cli.data.squad import asked

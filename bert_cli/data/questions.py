@@ -1,28 +1,25 @@
-"""Questions about contexts: the rows of extractive question answering, from SQuAD files or flat rows.
+"""Questions about contexts: the rows of extractive question answering.
 
-Every answer is looked up in its context before anything is trained. One that stands elsewhere than the file says is
-moved, or its question is not trained on, and the user hears how many; mistakes that no count can tell end with the place
-in the file. A context that many questions share is one string. 130,000 questions take about two seconds.
+A context that many questions share is one string. Rows without answers, as `predict` reads them, need nothing but the
+two texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from bert_cli.data.columns import check_roles, find_roles
-from bert_cli.data.gold_answers import UNKNOWN, Gold, read_gold
-from bert_cli.data.squad import Asked
+from bert_cli.data.cells import cell, has_cell, text_cell
+from bert_cli.data.gold_answers import UNKNOWN
+from bert_cli.data.squad import asked
+from bert_cli.data.stream import Record
 from bert_cli.errors import DataError
-from bert_cli.recipe.schema import DataSection
-from bert_cli.tasks.base import Task
+from bert_cli.inspect.contents import Contents
 
 Ints = npt.NDArray[np.int64]
-NEVER_ASKED_FOR = frozenset({"answers", "is_impossible", "id"})
-"""Roles that rows may lack; whether answers are needed is the split's business."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +27,10 @@ class Questions:
     """Questions of one split, each with its context.
 
     Attributes:
-        ids: of each question, unique; None where the data have none.
+        ids: of each question, unique where they were read with answers; None where the data have none.
         golds: texts of all gold answers of each question, none where the context has no answer; None without answers.
-        spans: characters of the answer that is learnt, from and to; (0, 0) where there is none, (-1, -1) where it has no
-            known place. Shape: `[n, 2]` int64.
+        spans: characters of the answer that is learnt, from and to; (0, 0) where there is none, (-1, -1) where it has
+            no known place. Shape: `[n, 2]` int64.
         lines: `[n]` int64, where each row begins in `origin`; in nested files the question's number.
     """
 
@@ -79,221 +76,57 @@ class Questions:
             contexts=[self.contexts[row] for row in rows],
             golds=None if self.golds is None else [self.golds[row] for row in rows],
             spans=self.spans[rows],
-            lines=self.lines[rows],
+            lines=self.lines[rows] if len(self.lines) else self.lines,
         )
 
+    def contents(self, labels: tuple[str, ...] | None) -> Contents:
+        """The questions as strings; classes are whether there is an answer, where some have none."""
+        golds, classes = None, None
+        if self.golds is not None:
+            golds = [" | ".join(sorted(set(texts))) for texts in self.golds]
+            without = sum(not texts for texts in self.golds)
+            classes = {"answerable": len(self) - without, "unanswerable": without} if without else None
+        parts = {"question": self.questions, "context": self.contexts}
+        return Contents(self.name, self.origin, self.lines, parts, golds, classes, held_out=self.held_out)
 
-@dataclass(frozen=True)
-class Found:
-    """Questions of one file, the column of each role, and what is to be said about their answers."""
 
-    rows: Questions
-    columns: dict[str, str]
-    doubts: tuple[str, ...]
-
-
-def read_questions(
-    name: str, given: Iterable[Asked], *, task: Task, data: DataSection, origin: str, answers: bool = True
-) -> Found:
-    """Check and collect questions.
+def given_questions(
+    records: Iterable[Record], names: Mapping[str, Sequence[str]], *, origin: str, columns: Mapping[str, str]
+) -> Questions:
+    """Questions without answers; a record of SQuAD's nested layout holds many.
 
     Args:
-        name: of the split.
-        answers: whether gold answers are read at all.
+        names: role -> columns that may hold it, most usual first.
+        columns: role -> column, where the user says it.
 
     Raises:
-        UsageError: `data.columns` names a role that the task lacks (U063).
-        DataError: no column for question or context (D040), a cell that is no text (D042), an empty context (D124), an
-            id of another kind (D125) or twice (D126), answers in some rows only (D127), and what `read_gold` raises.
+        DataError: what `asked` and `text_cell` raise, or an empty context (D124).
     """
-    check_roles(task, data)
-    reader = _Reader(name, origin, task, data, answers)
-    for each in given:
-        reader.add(each)
-    return reader.found()
-
-
-class _Reader:
-    """Rows as they come, and what is told about them at the end."""
-
-    def __init__(self, name: str, origin: str, task: Task, data: DataSection, answers: bool) -> None:
-        self.name, self.origin, self.answers = name, origin, answers
-        self.data = data
-        self.task = replace(task, optional=task.optional | NEVER_ASKED_FOR)
-        self.columns: dict[str, str] = {}
-        self.ids: dict[str, str] = {}
-        self.questions: list[str] = []
-        self.contexts: list[str] = []
-        self.golds: list[Gold | None] = []
-        self.impossible = False
-        self.lines: list[int] = []
-        self.wheres: dict[str, str] = {}
-        self._roles: dict[tuple[str, ...], dict[str, str]] = {}
-        self._shared: dict[str, str] = {}
-
-    def add(self, row: Asked) -> None:
-        """Check one row and keep it."""
-        header = tuple(row.values)
-        if header not in self._roles:
-            self._roles[header] = find_roles(
-                self.task, self.data, header, may_lack=self.task.optional, where=row.header
-            )
-            self.columns = {**self._roles[header], **self.columns}
-        roles = self._roles[header]
-        question = _text(row, "question", roles["question"])
-        context = _text(row, "context", roles["context"])
-        if not context.strip():
-            raise DataError(
-                "D124",
-                "there is nothing to read: the context is empty",
-                where=row.where,
-                key="data.columns.context",
-                found=repr(context),
-                allowed="a text that may hold the answer",
-                help="delete the row, or name the column of the texts: data.columns.context=COLUMN",
-            )
-        if not question.strip():
-            self.wheres.setdefault("empty", row.where)
-        self._add_id(row, roles.get("id"))
-        self.golds.append(self._gold(row, roles, context))
-        self.questions.append(question)
-        self.contexts.append(self._shared.setdefault(context, context))
-        self.lines.append(row.line)
-
-    def _add_id(self, row: Asked, column: str | None) -> None:
-        if column is None:
-            return
-        value = row.values[column]
-        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-            raise DataError(
-                "D125",
-                "the id of a question must be a string or a whole number",
-                where=row.where,
-                key="data.columns.id",
-                found="null" if value is None else repr(value),
-                allowed="a string or a whole number, another for each question",
-                help="number the questions, or leave the column of ids out",
-            )
-        if str(value) in self.ids:
-            raise DataError(
-                "D126",
-                f"two questions have the id '{value}', and predictions are told apart by it",
-                where=row.where,
-                key="data.columns.id",
-                found=f"{value}, also at {self.ids[str(value)]}",
-                allowed="another id for each question",
-                help="give one of them another id, or leave the column of ids out",
-            )
-        self.ids[str(value)] = row.where
-
-    def _gold(self, row: Asked, roles: dict[str, str], context: str) -> Gold | None:
-        cells = {role: row.values.get(roles.get(role, "")) for role in ("answers", "is_impossible")}
-        if not self.answers or cells["answers"] is None:
-            self.wheres.setdefault("unanswered", row.where)
-            return None
-        impossible = cells["is_impossible"]
-        self.impossible |= str(impossible).casefold() in ("true", "1")
-        gold = read_gold(
-            cells["answers"], context, impossible=impossible, where=row.where, key="data.columns.answers"
-        )
-        if gold is not None and (gold.wrong or gold.span == UNKNOWN):
-            self.wheres.setdefault("wrong", row.where)
-        return gold
-
-    def found(self) -> Found:
-        """Everything that was added."""
-        rows = Questions(
-            name=self.name,
-            origin=self.origin,
-            ids=self._ids(),
-            questions=self.questions,
-            contexts=self.contexts,
-            golds=self._texts(),
-            spans=np.array([UNKNOWN if gold is None else gold.span for gold in self.golds], dtype=np.int64),
-            lines=np.array(self.lines, dtype=np.int64),
-        )
-        return Found(rows, self.columns, tuple(self._doubts(rows)))
-
-    def _ids(self) -> list[str] | None:
-        if not self.ids:
-            return None
-        if len(self.ids) < len(self.questions):
-            raise DataError(
-                "D125",
-                f"only {len(self.ids)} of {len(self.questions)} questions have an id",
-                where=self.origin,
-                key="data.columns.id",
-                allowed="an id for every question, or for none",
-                help="number the questions, or leave the column of ids out",
-            )
-        return list(self.ids)
-
-    def _texts(self) -> list[tuple[str, ...]] | None:
-        """The gold answers of all rows; None where there are none in any, and no row says that this is meant."""
-        known = [gold for gold in self.golds if gold is not None]
-        if known and len(known) < len(self.golds):
-            raise DataError(
-                "D127",
-                f"{len(self.golds) - len(known)} of {len(self.golds)} questions have no answers at all",
-                where=self.wheres["unanswered"],
-                key="data.columns.answers",
-                found="null, or no such key",
-                allowed="answers in every row ([] where the context has none), or in no row",
-                help="write [] where there is no answer, or keep unlabelled rows in a file of their own",
-            )
-        if not known or not (self.impossible or any(gold.texts for gold in known)):
-            return None
-        return [gold.texts for gold in known]
-
-    def _doubts(self, rows: Questions) -> Iterable[str]:
-        if empty := rows.empty_texts:
-            yield (
-                f"{_questions(empty)} of {self.name} without a word (first: {self.wheres['empty']}); "
-                "they are scored, not trained on"
-            )
-        known = [gold for gold in self.golds if gold is not None]
-        wrong, moved = sum(gold.wrong for gold in known), sum(gold.moved for gold in known)
-        lost = sum(gold.span == UNKNOWN for gold in known)
-        if wrong:
-            answers = sum(len(gold.texts) for gold in known)
-            yield (
-                f"{wrong} of {answers} answers of {self.name} do not stand where answer_start says "
-                f"(first: {self.wheres['wrong']}); {moved} occur once in their context and are taken from there"
-            )
-        if lost:
-            yield (
-                f"{_questions(lost)} of {self.name} whose answers have no certain place in their context: "
-                "they count for exact_match and answer_f1, nothing is learnt from them"
-            )
-
-
-def _questions(count: int) -> str:
-    return f"{count} question{'' if count == 1 else 's'}"
-
-
-def _text(row: Asked, role: str, column: str) -> str:
-    value = row.values[column]
-    if not isinstance(value, str):
-        raise DataError(
-            "D042",
-            f"the {role} of this row is {'null' if value is None else f'a {type(value).__name__}'}, not a string",
-            where=row.where,
-            key=f"data.columns.{role}",
-            found="null" if value is None else repr(value),
-            allowed="a string",
-            help="write the value in quotes, or delete the row",
-        )
-    return value
-
-
-def no_answers(rows: Questions) -> DataError:
-    """What to say when questions without answers were to be learnt from or scored."""
-    return DataError(
-        "D044",
-        f"split '{rows.name}' has no answers",
-        where=rows.origin,
-        key="data.columns.answers",
-        found=f"{len(rows)} questions without an answer, none of them marked as impossible",
-        allowed="answers; where no context has one, is_impossible: true",
-        help="use a split with answers; bertctl predict needs none",
+    rows = list(asked(records, origin=origin))
+    found = [Record(row.line, row.values) for row in rows]
+    questions, contexts = (
+        [text_cell(record, role, names[role], origin=origin, columns=columns) for record in found]
+        for role in ("question", "context")
     )
+    for row, context in zip(rows, contexts, strict=True):
+        check_context(context, row.where)
+    ids = None
+    if all(has_cell(record, "id", names["id"], columns=columns) for record in found):
+        ids = [str(cell(record, "id", names["id"], origin=origin, columns=columns)) for record in found]
+    # No line: a reader of predictions knows the order of what it sent.
+    lines = np.empty(0, dtype=np.int64)
+    return Questions("", origin, ids, questions, contexts, None, np.full((len(found), 2), UNKNOWN), lines)
+
+
+def check_context(context: str, where: str) -> None:
+    """Refuse a context without a character (D124)."""
+    if not context.strip():
+        raise DataError(
+            "D124",
+            "there is nothing to read: the context is empty",
+            where=where,
+            key="data.columns.context",
+            found=repr(context),
+            allowed="a text that may hold the answer",
+            help="delete the row, or name the column of the texts: data.columns.context=COLUMN",
+        )

@@ -1,7 +1,7 @@
 """SQuAD's nested JSON as one record for each question; rows that are flat already pass as they are.
 
 A file is an object with `data`, a list of articles or a list of paragraphs: whatever level a record stands on, its keys
-say so. What an article or a paragraph holds beside its lists is handed down to its questions, ids aside. Costs one small
+say so. What an article or a paragraph holds beside its lists is handed down to its questions, ids aside. Costs a small
 dictionary for each question; contexts are shared.
 """
 

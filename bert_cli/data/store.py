@@ -10,7 +10,7 @@ import contextlib
 import json
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -39,8 +39,8 @@ class EncodedChunk:
         lost_tokens: tokens cut from them.
     """
 
-    input_ids: list[list[int]]
-    type_ids: list[list[int]] | None
+    input_ids: Sequence[Sequence[int] | np.ndarray]
+    type_ids: Sequence[Sequence[int] | np.ndarray] | None
     columns: dict[str, Any]
     truncated: int = 0
     lost_tokens: int = 0

@@ -1,13 +1,13 @@
 """The classes of a tagger: which there are, and which one each tag of the data means.
 
-Tags of entities become BIO, whatever scheme they are written in, so that the classes are `O` and, for each type, `B-` and
-`I-`; their order is that of the recipe or the task where these name all of them, else types in lexical order. Plain
-tags are classes as they are. What means no class is refused with file and line.
+Tags of entities become BIO, whatever scheme they are written in: the classes are `O` and, for each type, `B-` and `I-`,
+in the order of the recipe or the task where these name all of them, else in the lexical order of the types. Plain tags
+are classes as they are. What means no class is refused with file and line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -22,9 +22,12 @@ from bert_cli.metrics.entities import OUTSIDE, entity_types, marks_entities, tag
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
+Where = Callable[[int], str]
+"""Place of a word in its sentence -> file and line."""
+
 
 def given_names(task: Task, data: DataSection) -> tuple[str, ...] | None:
-    """The names that recipe or task give, in the order of the ids that may stand in the data; None where neither does."""
+    """The names that recipe or task give, in the order of the ids in the data; None where neither does."""
     return data.labels if data.labels != "auto" else task.labels
 
 
@@ -51,7 +54,7 @@ class TagClasses:
     aliases: Mapping[str, str] = field(default_factory=dict)
     of_model: bool = False
 
-    @property
+    @cached_property
     def types(self) -> tuple[str, ...]:
         """Types of entities; those of plain tags are the tags."""
         return self.names if self.scheme == "plain" else entity_types(self.names)
@@ -86,6 +89,11 @@ class TagClasses:
             raise self._unknown(name, where)
         return found
 
+    @property
+    def outside(self) -> int:
+        """Class id of words outside of entities."""
+        return self._ids[OUTSIDE]
+
     def span_ids(self, kind: int, length: int, *, where: str) -> list[int]:
         """Class ids of the words of one entity.
 
@@ -95,26 +103,35 @@ class TagClasses:
         name = self.types[kind]
         return [self._class_id("I" if place else "B", name, where=where) for place in range(length)]
 
-    def encode(self, tags: Sequence[str], *, where: Sequence[str]) -> npt.NDArray[np.int32]:
+    def encode(self, tags: Sequence[str], *, where: Where) -> npt.NDArray[np.int32]:
         """Class ids of the tags of one sentence.
-
-        Args:
-            where: file and line of each tag.
 
         Raises:
             DataError: an unknown type or tag (D104, D105), or tags that their scheme forbids (D106).
         """
+        parts: Sequence[tuple[str, str]]
         if self.scheme == "plain":
-            return np.array([self.type_id(tag, where=at) for tag, at in zip(tags, where, strict=True)], dtype=np.int32)
-        try:
-            parts = to_bio(tags, self.scheme)
-        except InvalidTags as error:
-            raise self._invalid(error, where[error.place], len(tags)) from None
-        return np.array(
-            [self._class_id(*part, where=at) for part, at in zip(parts, where, strict=True)], dtype=np.int32
-        )
+            parts = [("", tag) for tag in tags]
+        else:
+            try:
+                parts = to_bio(tags, self.scheme)
+            except InvalidTags as error:
+                raise self._invalid(error, where(error.place), len(tags)) from None
+        ids = np.empty(len(tags), dtype=np.int32)
+        for place, part in enumerate(parts):
+            if part not in self._parts:
+                self._parts[part] = self._class_id(*part, where=where(place))
+            ids[place] = self._parts[part]
+        return ids
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], int]:
+        """Letter and type of a tag -> class id, as they come."""
+        return {}
 
     def _class_id(self, letter: str, kind: str, *, where: str) -> int:
+        if self.scheme == "plain":
+            return self.type_id(kind, where=where)
         name = OUTSIDE if letter == OUTSIDE else f"{letter}-{self.types[self.type_id(kind, where=where)]}"
         if name not in self._ids:
             raise self._unknown(name, where)
@@ -247,30 +264,27 @@ class TagNames:
         self._names = names
         self._known: dict[object, str] = {}
 
-    def read(self, cell: Sequence[object], *, where: Sequence[str]) -> list[str]:
+    def read(self, cell: Sequence[object], *, where: Where) -> list[str]:
         """The tags of one sentence.
-
-        Args:
-            where: file and line of each tag.
 
         Raises:
             DataError: an id without a name (D102), or something that is no tag (D109).
         """
-        return [self._one(tag, at) for tag, at in zip(cell, where, strict=True)]
+        return [self._one(tag, where, place) for place, tag in enumerate(cell)]
 
-    def _one(self, tag: object, where: str) -> str:
+    def _one(self, tag: object, where: Where, place: int) -> str:
         if isinstance(tag, bool) or not isinstance(tag, str | int):
             raise DataError(
                 "D109",
                 "a tag must be a name or an id",
-                where=where,
+                where=where(place),
                 key="data.columns.tags",
                 found="null" if tag is None else repr(tag),
                 allowed="one string or whole number for each token",
                 help="write 'O' where nothing is marked",
             )
         if tag not in self._known:
-            self._known[tag] = self._named(tag, where)
+            self._known[tag] = self._named(tag, where(place))
         return self._known[tag]
 
     def _named(self, tag: str | int, where: str) -> str:

@@ -32,7 +32,7 @@ class TagTable:
 
     Attributes:
         columns: the column of each role that was read.
-        where: file and line of the words of a sentence; of all of them the same unless each has a line of its own.
+        by_line: whether each word has a line of its own.
         tags: of each word, as strings; None without labels, or where passages are marked.
         spans: marked passages of each text; None without labels, or where words have tags.
     """
@@ -47,10 +47,9 @@ class TagTable:
     tokenised: bool
     by_line: bool
 
-    def where(self, row: int) -> list[str]:
-        """File and line of each word of a sentence."""
-        line, count = self.lines[row], len(self.words[row])
-        return [f"{self.origin}:{line + (place if self.by_line else 0)}" for place in range(count)]
+    def where(self, row: int, word: int) -> str:
+        """File and line of a word of a sentence."""
+        return f"{self.origin}:{self.lines[row] + (word if self.by_line else 0)}"
 
     @property
     def labelled(self) -> bool:
@@ -120,9 +119,7 @@ def _form(columns: Columns, data: DataSection, *, need_labels: bool) -> tuple[st
     )
 
 
-def _tokenised(
-    columns: Columns, form: Sequence[str], names: TagNames, *, by_line: bool, need_labels: bool
-) -> TagTable:
+def _tokenised(columns: Columns, form: Sequence[str], names: TagNames, *, by_line: bool, need_labels: bool) -> TagTable:
     texts, words = [], []
     for cell, line in zip(columns.cells[TOKENS], columns.lines, strict=True):
         tokens = token_list(cell, where=f"{columns.origin}:{line}", column=columns.names[TOKENS])
@@ -178,19 +175,26 @@ def token_list(cell: object, *, where: str, column: str) -> list[str]:
     """
     if isinstance(cell, str):
         return cell.split()
-    wrong = cell if not isinstance(cell, list) else next((each for each in cell if not isinstance(each, str)), None)
-    if not isinstance(cell, list) or wrong is not None or None in cell:
-        place = f"token {cell.index(wrong) + 1}: " if isinstance(cell, list) else ""
-        raise DataError(
-            "D108",
-            "tokens must be a list of strings",
-            where=where,
-            key="data.columns.tokens",
-            found=place + ("null" if wrong is None else repr(wrong)),
-            allowed='["a", "list", "of", "strings"], or one string with spaces between the tokens',
-            help=f"write every token in '{column}' in quotes",
-        )
-    return list(cell)
+    if isinstance(cell, list):
+        wrong = next((place for place, token in enumerate(cell) if not isinstance(token, str)), None)
+        if wrong is None:
+            return cell
+        found = f"token {wrong + 1}: {_shown(cell[wrong])}"
+    else:
+        found = _shown(cell)
+    raise DataError(
+        "D108",
+        "tokens must be a list of strings",
+        where=where,
+        key="data.columns.tokens",
+        found=found,
+        allowed='["a", "list", "of", "strings"], or one string with spaces between the tokens',
+        help=f"write every token in '{column}' in quotes",
+    )
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else repr(value)
 
 
 def _tags(cell: object, table: TagTable, row: int, names: TagNames) -> list[str]:
@@ -203,7 +207,7 @@ def _tags(cell: object, table: TagTable, row: int, names: TagNames) -> list[str]
             "tags must be a list with one for each token",
             where=where,
             key="data.columns.tags",
-            found=repr(tags),
+            found=_shown(tags),
             allowed='["O", "B-PER"], ids, or one string with spaces between the tags',
             help="write a list, or name another column: data.columns.tags=COLUMN",
         )
@@ -217,7 +221,7 @@ def _tags(cell: object, table: TagTable, row: int, names: TagNames) -> list[str]
             allowed=f"{wanted}, one for each token",
             help="correct the row; a token may hold no space where tokens are one string",
         )
-    return names.read(tags, where=table.where(row))
+    return names.read(tags, where=lambda word: table.where(row, word))
 
 
 def _labels(columns: Columns, role: str, form: Sequence[str], *, need_labels: bool) -> list[object] | None:

@@ -73,7 +73,7 @@ class TaggedRows:
         """The sentences as strings; `labels` are the classes of words."""
         parts = {"text": self.texts}
         if self.tags is None or labels is None:
-            return Contents(self.name, self.origin, self.lines, parts, held_out=self.held_out, windows=True)
+            return Contents(self.name, self.origin, self.lines, parts, held_out=self.held_out)
         golds = [" ".join(labels[tag] for tag in tags) for tags in self.tags]
         names, unit = labels, "words"
         counts = Counter(tag for tags in self.tags for tag in tags.tolist())
@@ -90,7 +90,6 @@ class TaggedRows:
             classes,
             unit,
             held_out=self.held_out,
-            windows=True,
         )
 
 

@@ -66,10 +66,9 @@ class Prepared(Reading):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What the rows come from: fingerprints of the sources by name, and of a corpus the tokenizer's."""
+        """What the rows come from: fingerprints of the sources by name, and of corpora their tokenizer and mixture."""
         facts = self.store.facts
-        tokenizer = {"tokenizer": facts["tokenizer"]} if "tokenizer" in facts else {}
-        return {**facts["fingerprints"], **tokenizer}
+        return {**facts["fingerprints"], **{name: facts[name] for name in ("tokenizer", "mix") if name in facts}}
 
 
 @dataclass(frozen=True)

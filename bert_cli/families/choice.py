@@ -14,7 +14,7 @@ from bert_cli.data.choices import ChoiceRows, given_choices, load_choices
 from bert_cli.data.read import Record
 from bert_cli.data.split import Split
 from bert_cli.data.store import CHUNK, EncodedChunk
-from bert_cli.errors import NonFiniteError, UsageError
+from bert_cli.errors import NonFiniteError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.metrics import Scorer
 from bert_cli.objectives.choice import ChoiceObjective, encode_choices
@@ -128,7 +128,7 @@ class ChoiceFamily(Labelled):
             )
             texts = pa.list_(pa.string())
             columns: dict[str, Any] = {
-                "sizes": pa.array(found.sizes, pa.list_(pa.int32())),
+                "sizes": found.size_column,
                 "text": rows.heads[start:end],
                 "context": rows.contexts[start:end],
                 "question": rows.questions[start:end],
@@ -143,19 +143,7 @@ class ChoiceFamily(Labelled):
     def objective(
         self, reading: Reading, *, takes_type_ids: bool, training: bool = False, train: Split | None = None
     ) -> ChoiceObjective:
-        """Cross-entropy over the choices; label smoothing belongs to training alone.
-
-        Raises:
-            UsageError: classes are to be weighed, and there are none (U032).
-        """
-        if reading.recipe.train.class_weights != "none":
-            raise UsageError(
-                "U032",
-                "choices are no classes that could be weighed",
-                key="train.class_weights",
-                found=str(reading.recipe.train.class_weights),
-                help="leave it out",
-            )
+        """Cross-entropy over the choices; label smoothing belongs to training alone."""
         return ChoiceObjective(
             pad_token_id=reading.tokenizer.pad_token_id,
             takes_type_ids=takes_type_ids,

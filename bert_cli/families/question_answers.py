@@ -1,8 +1,8 @@
 """What a model answers to questions about contexts, put together from the windows that each context was read in.
 
-A question is left unanswered where the probability of no answer is above the threshold, which is tuned for F1 on a split
-that has such questions and says nothing where none has. That probability is the logistic function of how far the best
-span's score lies below that of no answer.
+A question is left unanswered where the probability of no answer is above the threshold. That is tuned for F1 on a split
+with such questions; where a split has none, everything is answered. The probability is the logistic function of how far
+the best span's score lies below that of no answer.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class QuestionAnswers:
     @cached_property
     def unanswered(self) -> np.ndarray:
         """Whether a question is left unanswered. Shape: `[n]` bool."""
-        return (self.no_answer > self.threshold) | np.array([not answer.text for answer in self.best], dtype=bool)
+        empty = np.array([not answer.text for answer in self.best], dtype=bool)
+        silent: np.ndarray = (self.no_answer > self.threshold) | empty
+        return silent
 
     def report(self) -> dict[str, Any]:
         """Scores of all questions; where some have no answer, also of those that have one and of the others."""

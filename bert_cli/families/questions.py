@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bert_cli.data.question_splits import load_questions
-from bert_cli.data.questions import Questions, read_questions
+from bert_cli.data.questions import Questions, given_questions
 from bert_cli.data.read import Record
 from bert_cli.data.split import Split
-from bert_cli.data.squad import asked
 from bert_cli.data.store import EncodedChunk, SplitStore
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.families.question_answers import QuestionAnswers, decoded
@@ -50,10 +48,7 @@ class QuestionFamily(Labelled):
         self, records: Sequence[Record], reading: Reading, *, origin: str, columns: Mapping[str, str]
     ) -> Questions:
         """Questions without answers; a record of SQuAD's nested layout holds many."""
-        data = reading.recipe.data.model_copy(update={"columns": dict(columns), "limit": None})
-        found = read_questions("", asked(records, origin=origin), task=reading.task, data=data, answers=False)
-        # No line: a reader of predictions knows the order of what it sent.
-        return replace(found.rows, lines=np.empty(0, dtype=np.int64))
+        return given_questions(records, reading.task.columns, origin=origin, columns=columns)
 
     def encode(self, rows: Questions, reading: Reading) -> Iterator[EncodedChunk]:
         """Windows of tokens, with the texts of a question in its first one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_cli.data.cells import text_cell
+from bert_cli.data.cells import texts_of
 from bert_cli.data.examples import Split as TextSplit
 from bert_cli.data.examples import load_examples
 from bert_cli.data.read import Record
@@ -18,6 +18,7 @@ from bert_cli.data.store import EncodedChunk
 from bert_cli.errors import UsageError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.metrics import Predictions, Scorer, report, tune_threshold
+from bert_cli.objectives.long import LongTextObjective, window_chunks
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode_chunks
 from bert_cli.train.evaluate import Scored
 
@@ -111,16 +112,13 @@ class SequenceFamily(Labelled):
         self, records: Sequence[Record], reading: Reading, *, origin: str, columns: Mapping[str, str]
     ) -> TextSplit:
         """The texts, and the second ones where the model reads pairs."""
-        texts: dict[str, list[str]] = {
-            role: [text_cell(record, role, names, origin=origin, columns=columns) for record in records]
-            for role, names in reading.task.columns.items()
-            if role != "label"
-        }
+        rows = [texts_of(record, reading.task, origin=origin, columns=columns) for record in records]
+        pairs = [row["text_pair"] for row in rows] if "text_pair" in rows[0] else None
         # No line: a reader of predictions knows the order of what it sent.
-        return TextSplit("", texts["text"], texts.get("text_pair"), None, np.empty(0, dtype=np.int64), origin)
+        return TextSplit("", [row["text"] for row in rows], pairs, None, np.empty(0, dtype=np.int64), origin)
 
     def encode(self, rows: TextSplit, reading: Reading) -> Iterator[EncodedChunk]:
-        """One row of tokens for each text."""
+        """One row of tokens for each text: the text as far as it fits, or all of its windows."""
         columns: dict[str, Any] = {"text": rows.texts}
         if len(rows.lines):
             columns["line"] = rows.lines
@@ -128,8 +126,12 @@ class SequenceFamily(Labelled):
             columns["text_pair"] = rows.pairs
         if rows.targets is not None:
             columns["target"] = rows.targets
-        max_length = reading.recipe.data.max_length
-        return encode_chunks(reading.tokenizer, rows.texts, rows.pairs, columns=columns, max_length=max_length)
+        data = reading.recipe.data
+        if data.aggregate == "first":
+            return encode_chunks(reading.tokenizer, rows.texts, rows.pairs, columns=columns, max_length=data.max_length)
+        return window_chunks(
+            reading.tokenizer, rows.texts, rows.pairs, columns=columns, max_length=data.max_length, stride=data.stride
+        )
 
     def model_settings(self, reading: Reading) -> dict[str, Any]:
         """Class names, and what kind of question the head answers."""
@@ -140,13 +142,16 @@ class SequenceFamily(Labelled):
         self, reading: Reading, *, takes_type_ids: bool, training: bool = False, train: Split | None = None
     ) -> SequenceObjective:
         """The task's loss; class weights and label smoothing belong to training alone."""
-        return SequenceObjective(
-            reading.task.objective,
-            pad_token_id=reading.tokenizer.pad_token_id,
-            takes_type_ids=takes_type_ids,
-            label_smoothing=reading.recipe.train.label_smoothing if training else 0.0,
-            class_weights=class_weights(reading, train) if training and train is not None else None,
-        )
+        options: dict[str, Any] = {
+            "pad_token_id": reading.tokenizer.pad_token_id,
+            "takes_type_ids": takes_type_ids,
+            "label_smoothing": reading.recipe.train.label_smoothing if training else 0.0,
+            "class_weights": class_weights(reading, train) if training and train is not None else None,
+        }
+        how = reading.recipe.data.aggregate
+        if how == "first":
+            return SequenceObjective(reading.task.objective, **options)
+        return LongTextObjective(reading.task.objective, how=how, **options)
 
     def answers(
         self, split: Split, scored: Scored, reading: Reading, *, threshold: float | None, scorer: Scorer | None = None

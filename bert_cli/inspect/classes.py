@@ -10,6 +10,7 @@ from bert_cli.errors import listing
 from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.equal import normalised
 from bert_cli.inspect.finding import Finding, percent, verb
+from bert_cli.inspect.mixes import excess
 
 FEW_ROWS = 10
 """Examples below which a class can hardly be learnt."""
@@ -18,7 +19,7 @@ UNEQUAL = 10
 OVERWHELMING = 0.9
 """Share of one class from which on the accuracy says little."""
 OTHER_MIX = 0.1
-"""Half the sum of differences of the shares of classes (total variation), from which on two mixes differ."""
+"""How far two mixes of classes must be apart to be told, total variation."""
 NAMED = 8
 """Classes that a finding names."""
 
@@ -126,26 +127,19 @@ def _alone(split: Contents, classes: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _mix(split: Contents, classes: Mapping[str, int], train: Mapping[str, int]) -> Iterator[Finding]:
-    """Another mix of classes than in train, by more than chance would make it."""
     names = list(dict.fromkeys([*train, *classes]))
-    here, there = (np.array([counts.get(name, 0) for name in names], dtype=float) for counts in (classes, train))
-    if not here.sum() or not there.sum():
-        return
-    shares, expected = here / here.sum(), there / there.sum()
-    apart = float(np.abs(shares - expected).sum()) / 2
-    # Mean absolute deviation of each share when the split is a draw from train (normal approximation), and twice it.
-    chance = float(np.sqrt(2 * expected * (1 - expected) / (np.pi * here.sum())).sum())
-    if apart < max(OTHER_MIX, chance):
-        return
-    far = int(np.argmax(np.abs(shares - expected)))
-    yield Finding(
-        "note",
-        "class-mix",
-        f"{split.name} has another mix of classes than train: '{names[far]}' is {percent(shares[far], 1)} of it and "
-        f"{percent(expected[far], 1)} of train",
-        split=split.name,
-        help="scores by class (eval --json) tell more than their mean",
-    )
+    here, there = (np.array([counts.get(name, 0) for name in names]) for counts in (classes, train))
+    most = excess(here, there, least=OTHER_MIX)
+    if most is not None:
+        ours, theirs = percent(here[most], here.sum()), percent(there[most], there.sum())
+        yield Finding(
+            "note",
+            "class-mix",
+            f"{split.name} has another mix of classes than train: '{names[most]}' has {ours} of its {split.unit} and "
+            f"{theirs} of train's",
+            split=split.name,
+            help="a score over all of it tells less about train's mix than scores by class do",
+        )
 
 
 def _absent(known: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:

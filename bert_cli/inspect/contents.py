@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,6 @@ class Contents:
         unit: what `classes` counts (`rows`, `spans`, `tags`).
         numeric: whether answers are scores, which differ by how far they are apart.
         held_out: share of `origin` that the examples are, where they were held out of it for validation.
-        windows: whether an example that is too long is read in several windows, so that nothing of it is lost.
     """
 
     name: str
@@ -42,7 +40,6 @@ class Contents:
     unit: str = "rows"
     numeric: bool = False
     held_out: float | None = None
-    windows: bool = False
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -54,14 +51,6 @@ class Contents:
     def excerpt(self, row: int) -> str:
         """The beginning of an example in one printable line."""
         return printable(" | ".join(part[row] for part in self.parts.values()), SHOWN)
-
-
-class Described(Protocol):
-    """Rows that say what they hold."""
-
-    def contents(self, labels: tuple[str, ...] | None) -> Contents:
-        """The examples as strings; `labels` are class names in the order of their ids, None where there are none."""
-        ...
 
 
 @dataclass(frozen=True)

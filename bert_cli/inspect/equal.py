@@ -20,6 +20,7 @@ TOLERANCE = 0.1
 """Share of the range of all scores from which two scores contradict each other."""
 
 Rows = npt.NDArray[np.int64]
+Golds = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
 class _Kept(dict[int, int | None]):
@@ -54,7 +55,7 @@ class Keys:
 
     exact: Rows
     loose: Rows
-    golds: npt.NDArray[np.generic] | None
+    golds: Golds | None
     tolerance: float = 0.0
 
     def differ(self, rows: Rows, other: Keys, other_rows: Rows) -> npt.NDArray[np.bool_]:
@@ -108,7 +109,7 @@ def _blank(parts: Sequence[Sequence[str]]) -> npt.NDArray[np.bool_]:
     return np.array([not any(row) for row in zip(*parts, strict=True)], dtype=bool)
 
 
-def _golds(splits: Sequence[Contents]) -> tuple[list[npt.NDArray[np.generic] | None], float]:
+def _golds(splits: Sequence[Contents]) -> tuple[list[Golds | None], float]:
     """Answers as numbers, and from which distance on they differ."""
     if any(split.numeric for split in splits):
         scores = [None if split.golds is None else np.array(split.golds, dtype=np.float64) for split in splits]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -118,61 +118,83 @@ def padding(sequences: npt.NDArray[np.int64], *, batch_size: int, max_length: in
 
 
 def length_findings(
-    split: Contents, lengths: Lengths, *, max_length: int, room: int | None = None
+    splits: Sequence[Contents], lengths: Sequence[Lengths], *, max_length: int, room: int | None = None
 ) -> Iterator[Finding]:
-    """What `max_length` cuts off, and tokens that the tokenizer does not know; lengths in tokens only.
+    """What `max_length` cuts off, and tokens that the tokenizer does not know; of lengths in tokens only.
 
     Args:
         room: the longest sequence that the model can read, where that is known.
     """
-    if lengths.unit != "tokens":
+    counted = [(split, length) for split, length in zip(splits, lengths, strict=True) if length.sequences is not None]
+    if not counted:
         return
-    whole = max(1, int(lengths.values.sum()))
-    long = np.flatnonzero(lengths.values > max_length) if len(lengths.values) == len(split) else np.empty(0, np.int64)
-    if lengths.truncated:
-        often = max(lengths.truncated / len(split), lengths.lost / whole) >= MANY_CUT
+    values = np.concatenate([length.values for _, length in counted])
+    cut = [(split, length) for split, length in counted if length.truncated]
+    windowed = [pair for pair in counted if not pair[1].truncated and (pair[1].values > max_length).any()]
+    if cut:
+        rows, lost = sum(length.truncated for _, length in cut), sum(length.lost for _, length in cut)
+        often = [max(one.truncated / len(split), one.lost / max(1, one.values.sum())) for split, one in cut]
         yield Finding(
-            "warning" if often else "note",
+            "warning" if max(often) >= MANY_CUT else "note",
             "truncated",
-            f"{of_rows(lengths.truncated, len(split))} of {split.name} {verb(lengths.truncated, 'is', 'are')} longer "
-            f"than {max_length} tokens and {verb(lengths.truncated, 'loses', 'lose')} "
-            f"{percent(lengths.lost, whole)} of all tokens",
-            split=split.name,
-            count=lengths.truncated,
-            where=tuple(map(split.place, long[:PLACES].tolist())),
-            help=_longer(lengths.values, max_length, room),
+            f"{of_rows(rows, sum(map(len, splits)))} {verb(rows, 'is', 'are')} longer than {max_length} tokens and "
+            f"{verb(rows, 'loses', 'lose')} {percent(lost, values.sum())} of all tokens"
+            + _by_split([(split.name, one.truncated, len(split)) for split, one in counted]),
+            count=rows,
+            where=_longer_than(*cut[0], max_length),
+            help=_longer(values, max_length, room),
         )
-    elif len(long) and split.windows:
+    if windowed:
+        rows = sum(int((length.values > max_length).sum()) for _, length in windowed)
         yield Finding(
             "note",
             "windows",
-            f"{of_rows(len(long), len(split))} of {split.name} {verb(len(long), 'is', 'are')} longer than {max_length} "
-            "tokens and read in windows",
-            split=split.name,
-            count=len(long),
-            where=tuple(map(split.place, long[:PLACES].tolist())),
+            f"{of_rows(rows, sum(map(len, splits)))} {verb(rows, 'is', 'are')} longer than {max_length} tokens and "
+            "read in several windows",
+            count=rows,
+            where=_longer_than(*windowed[0], max_length),
         )
-    if lengths.unknown:
-        yield Finding(
-            "warning" if lengths.unknown >= MANY_UNKNOWN * whole else "note",
-            "unknown-tokens",
-            f"the tokenizer does not know {of_rows(lengths.unknown, whole, 'tokens')} of {split.name}",
-            split=split.name,
-            count=lengths.unknown,
-            help="a model of this language and script reads them" if lengths.unknown >= MANY_UNKNOWN * whole else None,
-        )
+    yield from _unknown(counted)
+
+
+def _unknown(counted: Sequence[tuple[Contents, Lengths]]) -> Iterator[Finding]:
+    unknown = [(split.name, one.unknown or 0, int(one.values.sum())) for split, one in counted]
+    count, whole = sum(one for _, one, _ in unknown), sum(tokens for _, _, tokens in unknown)
+    if not count:
+        return
+    many = any(one >= MANY_UNKNOWN * tokens for _, one, tokens in unknown)
+    yield Finding(
+        "warning" if many else "note",
+        "unknown-tokens",
+        f"the tokenizer does not know {of_rows(count, whole, 'tokens')}{_by_split(unknown)}",
+        count=count,
+        help="another model may know the characters of this language" if many else None,
+    )
+
+
+def _by_split(counts: Sequence[tuple[str, int, int]]) -> str:
+    """`: train 57.2 %, test 0.0 %` of several splits; nothing of one."""
+    shares = ", ".join(f"{name} {percent(count, whole)}" for name, count, whole in counts)
+    return f": {shares}" if len(counts) > 1 else ""
+
+
+def _longer_than(split: Contents, lengths: Lengths, max_length: int) -> tuple[str, ...]:
+    """Where the first examples are that are too long, if each example has a length of its own."""
+    if len(lengths.values) != len(split):
+        return ()
+    return tuple(map(split.place, np.flatnonzero(lengths.values > max_length)[:PLACES].tolist()))
 
 
 def _longer(values: npt.NDArray[np.int64], max_length: int, room: int | None) -> str:
     """What would cut less: the length that 99 % of the rows keep within, a multiple of 8."""
-    wanted = -(-summary(values)["p99"] // 8) * 8
+    wanted = int(-(-summary(values)["p99"] // 8) * 8)
     if room is not None and wanted > room:
         if max_length >= room:
             return "data.aggregate=mean reads long texts in windows"
         wanted = room
     if wanted <= max_length:
         return "so few hardly matter"
-    return f"--max-length {wanted:.0f} cuts {percent(float((values > wanted).sum()), len(values))} of them"
+    return f"--max-length {wanted} cuts {percent(float((values > wanted).sum()), len(values))} of the rows"
 
 
 def _widths() -> Iterator[int]:

@@ -20,6 +20,8 @@ from bert_cli.inspect.lengths import Lengths, histogram
 
 TOP = 20
 """Classes that have bars of their own."""
+FEW = 4
+"""Bars below which there is room left around them."""
 NAME = 28
 """Characters of a class name that are shown."""
 BEYOND = 0.995
@@ -76,9 +78,7 @@ def check_place(file: Path) -> None:
         )
 
 
-def draw(
-    file: Path, splits: Sequence[tuple[Contents, Lengths]], *, title: str, max_length: int
-) -> str | None:
+def draw(file: Path, splits: Sequence[tuple[Contents, Lengths]], *, title: str, max_length: int) -> str | None:
     """Draw the splits into a PNG file.
 
     Args:
@@ -91,26 +91,26 @@ def draw(
     import matplotlib
     from matplotlib.figure import Figure
 
-    names = [name for split, _ in splits for name in split.classes or ()]
-    unwritten = [name for name in dict.fromkeys(names) if not writable(name)]
-    settings = {"font.family": ["DejaVu Sans", *_installed()], "font.size": 10, "axes.unicode_minus": False}
+    settings: Any = {"font.family": ["DejaVu Sans", *_installed()], "font.size": 10, "axes.unicode_minus": False}
     with matplotlib.rc_context(settings):
-        bars = _class_bars(splits)
+        bars, rest = _most_frequent(splits)
         scores = any(split.numeric and split.golds is not None for split, _ in splits)
-        height = max(4.2, 1.6 + 0.26 * len(bars))
-        figure = Figure(figsize=(12 if bars or scores else 7, height), dpi=120, layout="constrained")
-        figure.suptitle(_written(title, "data"), fontsize=13, fontweight="bold", x=0.01, ha="left")
-        axes = figure.subplots(1, 2 if bars or scores else 1, squeeze=False)[0]
+        panels = 2 if bars or scores else 1
+        figure = Figure(figsize=(6 * panels, max(4.5, 1.8 + 0.24 * len(bars))), dpi=120, layout="constrained")
+        # Fonts of other scripts may have no bold face, and names of tasks do not need them.
+        figure.suptitle(title, fontfamily="DejaVu Sans", fontsize=13, fontweight="bold", x=0.01, ha="left")
+        axes = figure.subplots(1, panels, squeeze=False)[0]
         _draw_lengths(axes[0], splits, max_length)
         if bars:
-            _draw_classes(axes[1], splits, bars)
+            _draw_classes(axes[1], splits, bars, rest)
         elif scores:
             _draw_scores(axes[1], splits)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(splits), frameon=False)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, format="png")
-    if not unwritten:
-        return None
-    return f"no font here can write {len(unwritten)} class names: install one, as fonts-noto-cjk"
+    names = dict.fromkeys(name for split, _ in splits for name in split.classes or ())
+    unwritten = sum(not writable(name) for name in names)
+    return f"no font here can write {unwritten} class names: install one, as fonts-noto-cjk" if unwritten else None
 
 
 def writable(name: str) -> bool:
@@ -119,45 +119,44 @@ def writable(name: str) -> bool:
 
 
 def _draw_lengths(axes: Any, splits: Sequence[tuple[Contents, Lengths]], max_length: int) -> None:
+    """Bars for the first split, outlines for the others, as shares, so that splits of any size compare."""
     unit = splits[0][1].unit
     values = np.concatenate([lengths.values for _, lengths in splits])
     longest = int(values.max())
     shown = max(1, int(np.quantile(values, BEYOND, method="inverted_cdf")))
-    limited = unit == "tokens" and max_length <= 1.25 * shown
-    shown = min(longest, max(shown, max_length if limited else 0))
+    limited = unit == "tokens" and max_length <= 2 * shown
+    bars = histogram(values, longest=min(longest, shown))
     for place, (split, lengths) in enumerate(splits):
-        bars = histogram(lengths.values, longest=shown)
-        shares = 100 * np.array(bars["counts"]) / len(lengths.values)
-        label = f"{split.name} ({len(split):,})"
-        colour = COLOURS[place % len(COLOURS)]
-        axes.stairs(shares, bars["edges"], fill=not place, color=colour, alpha=0.55 if not place else 1, label=label)
+        counts = histogram(lengths.values, longest=min(longest, shown))["counts"]
+        axes.stairs(
+            100 * np.array(counts) / len(lengths.values),
+            bars["edges"],
+            label=f"{split.name} ({len(split):,})",
+            **_style(place),
+        )
     if limited:
-        cut = 100 * float((values > max_length).mean())
         axes.axvline(max_length, color=GREY, linestyle="--", linewidth=1.2)
+        cut = 100 * float((values > max_length).mean())
+        right = max_length > 0.6 * max(shown, max_length)
         axes.text(
             max_length,
             0.98,
-            f" max_length {max_length}: {cut:.1f} % longer ",
+            f"  max_length {max_length}: {cut:.1f} % longer  ",
             transform=axes.get_xaxis_transform(),
-            ha="right" if max_length > 0.6 * shown else "left",
+            ha="right" if right else "left",
             va="top",
             color=GREY,
         )
-    beyond = f"; the last bar up to {longest:,}" if longest > shown else ""
+    beyond = f"; the last bar counts all up to {longest:,}" if longest >= bars["edges"][-1] else ""
     _plain(axes, title="Length of the examples", xlabel=f"{unit}{beyond}", ylabel="% of the rows")
     axes.set_xlim(left=0)
-    axes.legend(frameon=False, loc="upper right" if not limited or max_length < 0.6 * shown else "center right")
 
 
-def _class_bars(splits: Sequence[tuple[Contents, Lengths]]) -> list[tuple[str, list[str]]]:
-    """Label of each bar and the classes that it counts, most frequent first; beyond `TOP`, the others together."""
+def _most_frequent(splits: Sequence[tuple[Contents, Lengths]]) -> tuple[list[str], list[str]]:
+    """The classes that have bars of their own, most frequent first, and the others."""
     totals = _totals(splits)
     order = sorted(totals, key=lambda name: -totals[name])
-    number = {name: place for place, name in enumerate(totals)}
-    shown = order if len(order) <= TOP + 1 else order[:TOP]
-    bars = [(_written(name, f"class {number[name]}"), [name]) for name in shown]
-    rest = order[len(shown) :]
-    return bars + ([(f"{len(rest)} more", rest)] if rest else [])
+    return order[:TOP], order[TOP:]
 
 
 def _totals(splits: Sequence[tuple[Contents, Lengths]]) -> Mapping[str, int]:
@@ -165,30 +164,31 @@ def _totals(splits: Sequence[tuple[Contents, Lengths]]) -> Mapping[str, int]:
     return next((split.classes for split, _ in splits if split.classes and split.golds is not None), {})
 
 
-def _draw_classes(axes: Any, splits: Sequence[tuple[Contents, Lengths]], bars: list[tuple[str, list[str]]]) -> None:
-    """Bars for the first split, dots for the others, as shares, so that splits of any size compare."""
-    places = np.arange(len(bars))
-    first = True
+def _draw_classes(axes: Any, splits: Sequence[tuple[Contents, Lengths]], names: list[str], rest: list[str]) -> None:
+    """Bars with counts for the first split, dots for the others, as shares."""
+    totals = _totals(splits)
+    number = {name: place for place, name in enumerate(totals)}
+    rows = np.arange(len(names))
+    shares = []
     for place, (split, _) in enumerate(splits):
         if not split.classes or split.golds is None:
             continue
-        counts = np.array([sum(split.classes.get(name, 0) for name in names) for _, names in bars])
         whole = max(1, len(split) if split.unit == "rows" else sum(split.classes.values()))
-        colour = COLOURS[place % len(COLOURS)]
-        if first:
-            axes.barh(places, 100 * counts / whole, color=colour, alpha=0.55, label=split.name)
-            for at, count in zip(places, counts, strict=True):
-                axes.text(100 * count / whole, at, f"  {count:,}", va="center", color=GREY, fontsize=8)
+        shares.append(100 * np.array([split.classes.get(name, 0) for name in names]) / whole)
+        if len(shares) == 1:
+            axes.barh(rows, shares[0], color=COLOURS[place % len(COLOURS)], alpha=0.55)
         else:
-            axes.plot(100 * counts / whole, places, "o", color=colour, markersize=4.5, label=split.name)
-        first = False
+            axes.plot(shares[-1], rows, "o", color=COLOURS[place % len(COLOURS)], markersize=4.5)
+    right = np.max(shares, axis=0)
+    for row, name in enumerate(names):
+        axes.annotate(f"{totals[name]:,}", (right[row], row), (7, 0), textcoords="offset points", va="center", size=8)
+    axes.set_yticks(rows, [_written(name, f"class {number[name]}") for name in names])
+    empty = max(0, FEW - len(names)) / 2
+    axes.set_ylim(len(names) - 0.5 + empty, -0.5 - empty)
+    axes.set_xlim(0, 1.15 * max(float(right.max()), 1e-9))
     unit = next(split.unit for split, _ in splits if split.classes and split.golds is not None)
-    axes.set_yticks(places, [name for name, _ in bars])
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlim(left=0)
-    _plain(axes, title=f"Classes ({len(_totals(splits))})", xlabel=f"% of the {unit}", ylabel="")
-    axes.legend(frameon=False, loc="lower right")
+    more = f"; {len(rest)} rarer classes: {sum(totals[name] for name in rest):,} {unit}" if rest else ""
+    _plain(axes, title=f"Classes ({len(totals)})", xlabel=f"% of the {unit}{more}", ylabel="")
 
 
 def _draw_scores(axes: Any, splits: Sequence[tuple[Contents, Lengths]]) -> None:
@@ -196,13 +196,13 @@ def _draw_scores(axes: Any, splits: Sequence[tuple[Contents, Lengths]]) -> None:
     values = {place: np.array(split.golds, dtype=np.float64) for place, split in scored}
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=25)
     for place, split in scored:
-        shares = 100 * np.histogram(values[place], bins=edges)[0] / len(split)
-        colour = COLOURS[place % len(COLOURS)]
-        axes.stairs(
-            shares, edges, fill=not place, color=colour, alpha=0.55 if not place else 1, label=f"{split.name}"
-        )
+        axes.stairs(100 * np.histogram(values[place], bins=edges)[0] / len(split), edges, **_style(place))
     _plain(axes, title="Scores", xlabel="score", ylabel="% of the rows")
-    axes.legend(frameon=False)
+
+
+def _style(place: int) -> dict[str, Any]:
+    """How the bars of a split look: filled for the first, outlined for the others."""
+    return {"fill": not place, "color": COLOURS[place % len(COLOURS)], "alpha": 1.0 if place else 0.55}
 
 
 def _plain(axes: Any, *, title: str, xlabel: str, ylabel: str) -> None:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bert_cli.errors import printable
 from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.equal import Keys, Rows, numbered, repeated, shared
 from bert_cli.inspect.finding import PLACES, Finding, of_rows, verb
@@ -17,6 +18,8 @@ MANY_CONFLICTS = 0.002
 """Share of rows with another label than one equal to the letter that is worth a warning."""
 MUCH_OVERLAP = 0.005
 """Share of a split's rows in another that is worth a warning."""
+ANSWER = 40
+"""Characters of an answer that a place shows."""
 MUCH_SHARED = 0.1
 """Share of a split's rows of which one part alone stands in another split, from which on it is told."""
 
@@ -39,9 +42,9 @@ def repeats(splits: Sequence[Contents], keys: Sequence[Keys]) -> Iterator[Findin
             count=len(rows),
             where=_pairs(split, rows[order], split, earlier[order]),
             example=split.excerpt(int(rows[order][0])),
-            help="each counts as an example of its own"
+            help="keep one of each, unless they are meant to count more"
             if split.name == "train"
-            else "each counts once more in every score",
+            else "keep one of each: a repeated row counts twice in every score",
         )
 
 
@@ -84,7 +87,7 @@ def overlaps(splits: Sequence[Contents], keys: Sequence[Keys]) -> Iterator[Findi
             "overlap",
             f"{of_rows(len(rows), len(second))} of {second.name} {verb(len(rows), 'stands', 'stand')} in {first.name} "
             + f"too{_nearly(len(same), len(rows))}"
-            + (f"; {differ:,} of them with another label there" if differ else ""),
+            + (f"; {differ:,} of them with another {'score' if second.numeric else 'label'} there" if differ else ""),
             split=second.name,
             count=len(rows),
             where=_pairs(second, rows[order], first, there[order]),
@@ -95,10 +98,8 @@ def overlaps(splits: Sequence[Contents], keys: Sequence[Keys]) -> Iterator[Findi
 
 def shared_parts(splits: Sequence[Contents]) -> Iterator[Finding]:
     """One part of a row (a question, a premise) that stands in an earlier split beside another counterpart."""
-    roles = list(splits[0].parts) if splits else []
-    if len(roles) < 2:
-        return
-    for role in roles:
+    roles = [role for role in splits[0].parts if all(role in split.parts for split in splits)] if splits else []
+    for role in roles if len(roles) > 1 else ():
         columns = numbered([split.parts[role] for split in splits])
         for (first, its), (second, other) in combinations(zip(splits, columns, strict=True), 2):
             rows, there = shared(other, its)
@@ -141,7 +142,7 @@ def _pairs(
     """The first few pairs as `FILE:LINE = FILE:LINE`, with their answers on request."""
 
     def place(side: Contents, row: int) -> str:
-        answer = f" ({side.golds[row]})" if golds and side.golds is not None else ""
+        answer = f" ({printable(side.golds[row], ANSWER)})" if golds and side.golds is not None else ""
         return side.place(row) + answer
 
     pairs = zip(rows[:PLACES].tolist(), there[:PLACES].tolist(), strict=True)

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.finding import PLACES, Finding, of_rows, percent, verb
+from bert_cli.inspect.mixes import excess
 
 CHUNK = 4096
 """Texts that are looked at together."""
 SHIFT = 0.1
-"""Share of rows (total variation of main scripts) by which a split must differ from train to be told."""
+"""How far a split's mix of main scripts must be from train's to be told, total variation."""
 USUAL = 0.5
 """Share of the rows of a split in one script, from which on rows in another one are exceptions."""
 
@@ -82,6 +83,11 @@ class Scripts:
         return {name: count / whole for name, count in self.letters.items()}
 
     @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """How many rows are mostly in each script. Shape: `[len(NAMES)]`."""
+        return np.bincount(self.main[self.main >= 0], minlength=len(NAMES))
+
+    @property
     def spaceless(self) -> bool:
         """Whether most letters are of scripts without spaces, so that words cannot be counted."""
         shares = self.shares
@@ -112,7 +118,7 @@ def scripts_of(split: Contents) -> Scripts:
 def script_findings(splits: Sequence[Contents], scripts: Sequence[Scripts]) -> Iterator[Finding]:
     """Rows in another script than most of their split, and splits in other scripts than train."""
     for split, found in zip(splits, scripts, strict=True):
-        counts = np.bincount(found.main[found.main >= 0], minlength=len(NAMES))
+        counts = found.rows
         usual = int(counts.argmax())
         others = np.flatnonzero((found.main != usual) & (found.main >= 0))
         if not len(others) or counts[usual] < USUAL * counts.sum():
@@ -132,27 +138,19 @@ def script_findings(splits: Sequence[Contents], scripts: Sequence[Scripts]) -> I
 
 
 def _shifts(splits: Sequence[Contents], scripts: Sequence[Scripts]) -> Iterator[Finding]:
-    mixes = {split.name: _mix(found) for split, found in zip(splits, scripts, strict=True)}
-    train = mixes.get("train")
+    rows = {split.name: found.rows for split, found in zip(splits, scripts, strict=True)}
     for split in splits:
-        mix = mixes[split.name]
-        if train is None or not train.any() or not mix.any() or np.abs(mix - train).sum() / 2 < SHIFT:
-            continue
-        far = int(np.argmax(np.abs(mix - train)))
-        yield Finding(
-            "warning",
-            "script-shift",
-            f"{percent(mix[far], 1)} of the rows of {split.name} are in {NAMES[far]} letters, of train "
-            f"{percent(train[far], 1)}",
-            split=split.name,
-            help="scores on it are about another language than is learnt",
-        )
-
-
-def _mix(scripts: Scripts) -> npt.NDArray[np.float64]:
-    """Share of the rows (of those with letters) in each script. Shape: `[len(NAMES)]`."""
-    counts = np.bincount(scripts.main[scripts.main >= 0], minlength=len(NAMES)).astype(np.float64)
-    return counts / max(1.0, counts.sum())
+        here, there = rows[split.name], rows.get("train", np.zeros(len(NAMES), dtype=np.int64))
+        most = excess(here, there, least=SHIFT)
+        if most is not None:
+            yield Finding(
+                "warning",
+                "script-shift",
+                f"{percent(here[most], here.sum())} of the rows of {split.name} are in {NAMES[most]} letters, of train "
+                f"{percent(there[most], there.sum())}",
+                split=split.name,
+                help="scores on it are about another language than is learnt",
+            )
 
 
 def _chunks(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
@@ -165,7 +163,8 @@ def _ascii_letters(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     codes = np.frombuffer("".join(texts).encode(), dtype=np.uint8)
     before = np.concatenate([[0], np.cumsum(_table()[:128][codes] == _LATIN)])
     ends = np.cumsum([len(text) for text in texts])
-    return np.diff(before[ends], prepend=0)
+    letters: npt.NDArray[np.int64] = np.diff(before[ends], prepend=0)
+    return letters
 
 
 def _letters(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -174,7 +173,8 @@ def _letters(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     width = _NO_LETTER + 1
     cells = np.bincount(owner * width + _table()[codes], minlength=len(texts) * width)
-    return cells.reshape(len(texts), width)[:, :_NO_LETTER]
+    found: npt.NDArray[np.int64] = cells.reshape(len(texts), width)[:, :_NO_LETTER]
+    return found
 
 
 @cache

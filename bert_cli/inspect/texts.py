@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.finding import PLACES, Finding, of_rows, verb
 
+MANY_DAMAGED = 0.01
+"""Share of rows with damaged characters that is worth a warning."""
 _NOTHING = frozenset({"nan", "none", "null", "n/a", "#n/a", "nat", "<na>", "undefined"})
 """What programs write where there is no value."""
 # U+FFFD, UTF-8 that was read as Latin-1 or Windows-1252, and control characters that no text has (but next line).
@@ -32,7 +34,7 @@ def text_findings(splits: Sequence[Contents]) -> Iterator[Finding]:
             yield Finding(
                 "note",
                 "no-class",
-                f"{of_rows(len(bare), len(split))} of {split.name} {verb(len(bare), 'has', 'have')} none of the classes",
+                f"{of_rows(len(bare), len(split))} of {split.name} {verb(len(bare), 'has', 'have')} no class at all",
                 split=split.name,
                 count=len(bare),
                 where=tuple(map(split.place, bare[:PLACES])),
@@ -68,7 +70,7 @@ def _of_role(split: Contents, role: str, texts: Sequence[str]) -> Iterator[Findi
         )
     if damaged := found(lambda text: not text.isascii() and _DAMAGED.search(text)):
         yield Finding(
-            "warning" if len(damaged) > 0.001 * len(split) else "note",
+            "warning" if len(damaged) >= MANY_DAMAGED * len(split) else "note",
             "damaged-text",
             f"{of_rows(len(damaged), len(split))} {what} {verb(len(damaged), 'holds', 'hold')} characters that a wrong "
             "encoding leaves",

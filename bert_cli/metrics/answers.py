@@ -47,8 +47,8 @@ def score_answers(
 def best_threshold(null: Floats, f1: Floats, *, answerable: Bools, answered: Bools) -> float:
     """The probability of no answer above which answering nothing gives the highest mean F1.
 
-    The same choice as `find_best_thresh` of SQuAD 2.0's scorer: the smallest of the best thresholds, which is one of the
-    probabilities, or 0. Questions of equal probability are decided alike here.
+    The same choice as `find_best_thresh` of SQuAD 2.0's scorer: the smallest of the best thresholds, which is one of
+    the probabilities, or 0. Questions of equal probability are decided alike here.
 
     Args:
         null: probability that a question has no answer. Shape: `[n]`.

@@ -1,7 +1,7 @@
 """Exact match and F1 of an answer's characters, as the official scorer of CMRC 2018 defines them (Cui et al. 2019).
 
-Chinese characters are units of their own, stretches between them are words; punctuation does not count. F1 is taken over
-the longest run of units that both answers have in common.
+Chinese characters are units of their own, stretches between them are words; punctuation does not count. F1 is taken
+over the longest run of units that both answers have in common.
 """
 
 from __future__ import annotations

@@ -21,6 +21,10 @@ CHOICE = "multiple-choice"
 COMPUTED = (SINGLE, MULTI, REGRESSION)
 """Objectives whose metrics are computed from one prediction for each text, by `compute` and by the evaluate library."""
 
+SIMILARITY = "sentence-similarity"
+RANKING = "text-ranking"
+MAIN_SCORE = "main_score"
+
 EXTERNAL_PREFIX = "evaluate:"
 
 
@@ -56,11 +60,11 @@ METRICS: dict[str, Metric] = {
     ),
     "roc_auc": Metric(objectives=_BOTH, summary="Area under the ROC curve; mean one-vs-rest beyond two classes."),
     "average_precision": Metric(
-        objectives=_BOTH, summary="Area under precision-recall; mean one-vs-rest beyond two classes."
+        objectives=(*_BOTH, SIMILARITY), summary="Area under precision-recall; mean one-vs-rest beyond two classes."
     ),
     "hamming_loss": Metric(objectives=(MULTI,), summary="Share of wrong single decisions.", larger_is_better=False),
-    "pearson": Metric(objectives=(REGRESSION,), summary="Linear correlation."),
-    "spearman": Metric(objectives=(REGRESSION,), summary="Rank correlation."),
+    "pearson": Metric(objectives=(REGRESSION, SIMILARITY), summary="Linear correlation."),
+    "spearman": Metric(objectives=(REGRESSION, SIMILARITY), summary="Rank correlation."),
     "mse": Metric(objectives=(REGRESSION,), summary="Mean squared error.", larger_is_better=False),
     "mae": Metric(objectives=(REGRESSION,), summary="Mean absolute error.", larger_is_better=False),
     "loss": Metric(
@@ -98,6 +102,25 @@ METRICS: dict[str, Metric] = {
         objectives=(QUESTIONS,), summary="Share of questions with a gold answer, case and punctuation aside."
     ),
     "answer_f1": Metric(objectives=(QUESTIONS,), summary="Mean F1 of an answer's words (Chinese: characters)."),
+    **{
+        name: Metric(objectives=(SIMILARITY, RANKING), summary=summary)
+        for name, summary in (
+            ("ndcg_at_10", "Discounted gain of the ten best texts as a share of the ideal one, mean over queries."),
+            ("map", "Mean average precision of the rankings (eval.depth texts each)."),
+            ("mrr", "Mean of 1 / rank of the first relevant text."),
+            ("mrr_at_10", "The same, where that rank is at most 10, else 0."),
+            ("recall_at_10", "Share of the relevant texts among the ten best, mean over queries."),
+            ("recall_at_100", "Share of the relevant texts among the hundred best, mean over queries."),
+        )
+    },
+    "uniformity": Metric(
+        objectives=(SIMILARITY,), summary="How evenly vectors lie on the sphere; log.", larger_is_better=False
+    ),
+    MAIN_SCORE: Metric(
+        objectives=(SIMILARITY, RANKING),
+        summary="What the data allow: ndcg_at_10 of a search, spearman of scored pairs, average_precision of labelled "
+        "ones, minus uniformity of texts alone.",
+    ),
     "stereotype_score": Metric(
         objectives=(MINIMAL_PAIRS,),
         summary="Share of pairs whose more stereotyping sentence is the more likely one; 0.5 is ideal.",
@@ -110,6 +133,7 @@ FORWARD = frozenset(
     {"loss", "perplexity", "nsp_accuracy", "sop_accuracy", "rtd_accuracy", "stereotype_score"}
     | {"entity_f1", "entity_precision", "entity_recall", "entity_f1_strict"}
     | {"exact_match", "answer_f1"}
+    | {"ndcg_at_10", "map", "mrr", "mrr_at_10", "recall_at_10", "recall_at_100", "uniformity", MAIN_SCORE}
 )
 """What an objective takes from its forward passes and no metric can compute from predictions."""
 
@@ -120,10 +144,10 @@ _OTHER_NAMES = {
     "auroc": "roc_auc",
     "f1_score": "f1",
     "macro_f1": "f1_macro",
-    "map": "average_precision",
     "mcc": "matthews_correlation",
     "micro_f1": "f1_micro",
     "overall_f1": "entity_f1",
+    **{f"{name}@{cut}": f"{name}_at_{cut}" for name in ("ndcg", "mrr", "recall") for cut in (10, 100)},
     "pearsonr": "pearson",
     "spearmanr": "spearman",
     "weighted_f1": "f1_weighted",

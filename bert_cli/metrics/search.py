@@ -52,8 +52,8 @@ def best(scores: Floats, depth: int) -> Places:
 
 
 def _with_faiss(queries: Floats, vectors: Floats, depth: int) -> tuple[Places, Floats]:
-    """The same by brute force in faiss, which keeps only the best of each query; ties at the last place as they fall."""
-    import faiss
+    """The same by brute force in faiss, which keeps the best of each query only; ties at the last place as they fall."""
+    import faiss  # type: ignore[import-not-found, unused-ignore]
 
     products, places = faiss.knn(queries, vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
     order = np.lexsort((places, -products), axis=1)

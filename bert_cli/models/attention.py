@@ -180,7 +180,11 @@ def _probe(model: Any) -> dict[str, torch.Tensor]:
     lengths = torch.tensor([window + 7, 3, window + 5])
     mask = (torch.arange(window + 7) < lengths[:, None]).long()
     ids = torch.randint(5, min(model.config.vocab_size, 1000), mask.shape, generator=generator)
-    return {"input_ids": ids.masked_fill(mask == 0, model.config.pad_token_id or 0), "attention_mask": mask}
+    inputs = {"input_ids": ids.masked_fill(mask == 0, model.config.pad_token_id or 0), "attention_mask": mask}
+    if type(model).__name__.endswith("ForMultipleChoice"):
+        # Such a head reads sequences as the choices of one question.
+        return {name: tensor[None] for name, tensor in inputs.items()}
+    return inputs
 
 
 @torch.inference_mode()

@@ -229,12 +229,15 @@ def check_pair_head(kind: str, *, where: str | None = None) -> None:
             key="task",
             found=kind,
             allowed=PAIR_FAMILIES,
-            help="leave the pairs out: --task fill-mask",
+            help="leave the pairs out: task=fill-mask",
         )
 
 
-def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
+def check_fits(model: Any, tokenizer: Any, *, max_length: int, scratch: bool = False) -> None:
     """Refuse a tokenizer with more tokens than the model has embeddings, and lengths beyond its positions.
+
+    Args:
+        scratch: the model's sizes are the recipe's, and may be changed there.
 
     Raises:
         ModelError: too many tokens (L026), or the model cannot tell padding from text (L034).
@@ -254,10 +257,12 @@ def check_fits(model: Any, tokenizer: Any, *, max_length: int) -> None:
         raise ModelError(
             "L026",
             "the tokenizer has more tokens than the model has embeddings",
-            key="model.tokenizer",
+            key="model.config.vocab_size" if scratch else "model.tokenizer",
             found=f"{len(tokenizer)} tokens",
             allowed=f"at most {rows}",
-            help="use the model's own tokenizer: leave model.tokenizer out",
+            help="leave model.config.vocab_size out: a new model gets an embedding for each token"
+            if scratch
+            else "use the model's own tokenizer: leave model.tokenizer out",
         )
     room = positions(model)
     if max_length > room:

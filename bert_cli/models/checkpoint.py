@@ -21,8 +21,9 @@ _HEADS = {
 
 
 def is_head(model: Any, name: str) -> bool:
-    """Whether a weight belongs to what stands above the encoder; a pooler does."""
-    return not name.startswith(f"{model.base_model_prefix}.") or "pooler" in name
+    """Whether a weight belongs to what stands above the encoder; a pooler does, and alone where there is no head."""
+    bare = model.base_model is model
+    return "pooler" in name or not bare and not name.startswith(f"{model.base_model_prefix}.")
 
 
 def check_loaded(model: Any, info: dict[str, Any], folder: Path, *, reset_head: bool, need_head: bool) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from bert_cli.errors import UsageError
 
-_LAYER = re.compile(r"\.(?:layer|layers|albert_layer_groups|transformer\.layer)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layer|layers|albert_layer_groups|transformer\.layer)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def level(model: torch.nn.Module, name: str) -> int:
 
 
 def _prefixes(model: torch.nn.Module) -> tuple[str, ...]:
-    """How the names of the encoder's weights begin; a model of two encoders has two such beginnings."""
+    """How the names of the encoder's weights begin; a model of two encoders has two beginnings, a bare one none."""
+    if getattr(model, "base_model", None) is model:
+        return ("",)
     names = getattr(model, "base_model_prefixes", (getattr(model, "base_model_prefix", ""),))
     return tuple(f"{name}." for name in names)
 

@@ -7,6 +7,8 @@ grows with the number of different words.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +26,8 @@ ALBERT_SPECIAL = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 
 _MIN_COUNT = 2
 """A piece of several characters stands in the corpus at least so often."""
+_REFUSED = re.compile(r"\(os error (\d+)\)")
+"""How the library, which has no type for it, says what the system refused."""
 
 
 def train_tokenizer(
@@ -46,14 +50,25 @@ def train_tokenizer(
     Raises:
         DataError: no text (D070), or no character often enough (D071).
         UsageError: too few tokens for this kind (L061), or a package that it needs is absent (L063).
+        OSError: the folder cannot be written; nothing stays of it.
     """
     if iter(texts) is texts:
         raise TypeError("texts are read twice: give a list, or an object that begins anew")
     train = {"wordpiece": _wordpiece, "bpe": _byte_bpe, "unigram": _unigram}[kind]
     tokenizer = train(texts, vocab_size=vocab_size, lowercase=lowercase, max_length=max_length)
     with drafted(folder) as draft:
-        tokenizer.save_pretrained(str(draft))
+        _save(tokenizer, draft)
     return len(tokenizer)
+
+
+def _save(tokenizer: Any, folder: Path) -> None:
+    try:
+        tokenizer.save_pretrained(str(folder))
+    except Exception as error:
+        refused = _REFUSED.search(str(error))
+        if refused is None:
+            raise
+        raise OSError(int(refused[1]), os.strerror(int(refused[1])), str(folder)) from error
 
 
 def _wordpiece(texts: Iterable[str], *, vocab_size: int, lowercase: bool, max_length: int) -> Any:

@@ -85,7 +85,9 @@ def _stack(
     every = padded[:, :width, 0, None] + sliding_window_view(padded[:, :, 1], longest, axis=1)
     flat = every.reshape(len(windows), -1)
     best = flat.shape[1] - min(n_best, flat.shape[1])
-    chosen = np.argpartition(flat, best, axis=1)[:, best:] if best else np.tile(np.arange(flat.shape[1]), (len(flat), 1))
+    chosen = (
+        np.argpartition(flat, best, axis=1)[:, best:] if best else np.tile(np.arange(flat.shape[1]), (len(flat), 1))
+    )
     row, place = np.repeat(np.arange(len(windows)), chosen.shape[1]), chosen.ravel()
     scores = flat[row, place]
     possible = scores > -np.inf
@@ -94,9 +96,7 @@ def _stack(
     return windows[row], np.stack([start, start + beyond], axis=1), scores
 
 
-def _merged(
-    question: np.ndarray, tokens: np.ndarray, scores: np.ndarray, null: np.ndarray, *, n_best: int
-) -> Spans:
+def _merged(question: np.ndarray, tokens: np.ndarray, scores: np.ndarray, null: np.ndarray, *, n_best: int) -> Spans:
     """The best of all windows, a span that two windows share counted once, at its higher score."""
     order = np.lexsort((-scores, tokens[:, 1], tokens[:, 0], question))
     question, tokens, scores = question[order], tokens[order], scores[order]

@@ -8,30 +8,14 @@ those of one question, `[1, S, L]`, and the softmax is taken within each row aft
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch
 from bert_cli.data.store import SplitStore
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChoiceBatch(Batch):
-    """Rows of choices; `inputs` have a line for each choice, `[S, L]`.
-
-    Attributes:
-        sizes: choices of each row, S together. Shape: `[B]` int64.
-    """
-
-    sizes: torch.Tensor
-
-    def to(self, device: torch.device) -> Self:
-        """The same batch on another device."""
-        moved = super().to(device)
-        return moved if device.type == "cpu" else replace(moved, sizes=self.sizes.to(device, non_blocking=True))
+from bert_cli.objectives.groups import EncodedGroups, GroupedBatch, collate_groups, log_softmax, sizes_of
 
 
 class ChoiceObjective:
@@ -51,25 +35,9 @@ class ChoiceObjective:
         self.takes_type_ids = takes_type_ids
         self.label_smoothing = label_smoothing
 
-    def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> ChoiceBatch:
+    def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> GroupedBatch:
         """The choices of all rows as one batch, the same at every time. Shape: `[S, L]`."""
-        sizes = [store.values("sizes", int(row)) for row in rows]
-        ids = _pieces([store.input_ids(int(row)) for row in rows], sizes)
-        padded = pad(ids, self.pad_token_id)
-        lengths = torch.from_numpy(np.concatenate(sizes).astype(np.int64))
-        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
-        inputs = {"input_ids": padded, "attention_mask": mask}
-        if self.takes_type_ids:
-            types = [store.type_ids(int(row)) for row in rows]
-            known = [part for part in types if part is not None]
-            inputs["token_type_ids"] = pad(_pieces(known, sizes), 0) if known else torch.zeros_like(padded)
-        return ChoiceBatch(
-            inputs,
-            None if store.targets is None else torch.from_numpy(store.targets[rows]),
-            rows,
-            int(lengths.sum()),
-            sizes=torch.tensor([len(own) for own in sizes]),
-        )
+        return collate_groups(store, rows, pad_token_id=self.pad_token_id, takes_type_ids=self.takes_type_ids)
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """Rows."""
@@ -83,7 +51,7 @@ class ChoiceObjective:
     def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """Summed cross-entropy of the rows."""
         assert batch.targets is not None
-        sizes = _sizes(batch)
+        sizes = sizes_of(batch)
         found = log_softmax(outputs, sizes)
         starts = sizes.cumsum(0) - sizes
         right = found[starts + batch.targets].sum()
@@ -94,67 +62,18 @@ class ChoiceObjective:
 
     def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
         """The probability of each choice among those of its row. Shape: `[S]` float32."""
-        scores: np.ndarray = log_softmax(outputs, _sizes(batch)).exp().cpu().numpy()
+        scores: np.ndarray = log_softmax(outputs, sizes_of(batch)).exp().cpu().numpy()
         return scores
 
     def ends(self, batch: Batch) -> np.ndarray:
         """Where the choices of each row end. Shape: `[B]` int64."""
-        ends: np.ndarray = _sizes(batch).cumsum(0).cpu().numpy()
+        ends: np.ndarray = sizes_of(batch).cumsum(0).cpu().numpy()
         return ends
-
-
-def _sizes(batch: Batch) -> torch.Tensor:
-    assert isinstance(batch, ChoiceBatch)
-    return batch.sizes
-
-
-def log_softmax(logits: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """Logarithms of probabilities among neighbours: the first `sizes[0]` logits, the next `sizes[1]`, and so on.
-
-    Args:
-        logits: Shape: `[S]`.
-        sizes: of the groups, S together. Shape: `[B]`.
-
-    Returns:
-        Shape: `[S]`.
-    """
-    group = torch.arange(len(sizes), device=logits.device).repeat_interleave(sizes)
-    within = torch.arange(len(logits), device=logits.device) - (sizes.cumsum(0) - sizes)[group]
-    padded = logits.new_full((len(sizes), int(sizes.max())), -torch.inf)
-    whole = padded.index_put((group, within), logits).logsumexp(1)
-    return logits - whole[group]
-
-
-def _pieces(sequences: Sequence[np.ndarray], sizes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The sequence of each choice, of rows that hold them one after another."""
-    return [
-        piece
-        for sequence, own in zip(sequences, sizes, strict=True)
-        for piece in np.split(sequence, np.cumsum(own)[:-1])
-    ]
-
-
-@dataclass(frozen=True)
-class EncodedChoices:
-    """Tokens of some rows.
-
-    Attributes:
-        input_ids, type_ids: of each row, its choices one after another; types None where all are 0.
-        sizes: tokens of each choice of each row.
-        truncated: rows that did not fit.
-        lost_tokens: tokens cut from them.
-    """
-
-    input_ids: list[list[int]]
-    type_ids: list[list[int]] | None
-    sizes: list[list[int]]
-    truncated: int
-    lost_tokens: int
 
 
 def encode_choices(
     tokenizer: Any, heads: Sequence[str], tails: Sequence[tuple[str, ...]], *, max_length: int
-) -> EncodedChoices:
+) -> EncodedGroups:
     """Tokens of rows: each tail behind the head of its row, with the model's own separators and segment ids.
 
     Where a pair is too long, the head is cut at its end. Where the tail alone is, the head goes and the tail is cut at
@@ -177,7 +96,7 @@ def encode_choices(
                 types[row] = cut_types[at]
     counts = [len(own) for own in tails]
     by_row = np.add.reduceat(lost, np.cumsum([0, *counts[:-1]]))
-    return EncodedChoices(
+    return EncodedGroups(
         [_joined(part) for part in _grouped(ids, counts)],
         None if types is None else [_joined(part) for part in _grouped(types, counts)],
         [[len(tokens) for tokens in part] for part in _grouped(ids, counts)],

@@ -225,7 +225,7 @@ def _elsewhere(store: BlockStore, row: int, start: int) -> int:
             key="data.source",
             found=f"{high - low} blocks of one document",
             allowed="documents with blank lines between them, or one to a file",
-            help="put a blank line between the documents, or leave the pairs out: --task fill-mask",
+            help="put a blank line between the documents, or leave the pairs out: task=fill-mask",
         )
     return found
 

@@ -78,7 +78,7 @@ class Listwise(PairScores):
         return {"loss": functional.cross_entropy(table, first, reduction="sum")}
 
 
-class Pointwise(PairScores):
+class Binary(PairScores):
     """Binary cross-entropy of single pairs, which are relevant or not."""
 
     def counts(self, batch: Batch) -> dict[str, float]:

@@ -153,10 +153,10 @@ class InBatchNegatives(Vectors):
             before = found[: ranks.rank]
             gradient = gradient[sum(len(each.arrays[0]) for each in before) :][: len(vectors)]
             losses = losses[sum(len(each.arrays[1]) for each in before) :][: len(own[1])]
-        by_part = gradient.split([int(part.ends[-1]) for part in parts])
+        by_part = torch.split(gradient, [int(part.ends[-1]) for part in parts])
+        by_row = torch.split(losses, [len(part) for part in parts])
         return [
-            replace(part, gradient=one, losses=other)
-            for part, one, other in zip(parts, by_part, losses.split([len(part) for part in parts]), strict=True)
+            replace(part, gradient=one, losses=other) for part, one, other in zip(parts, by_part, by_row, strict=True)
         ]
 
     def _whole(self, ranks: Sequence[Sequence[np.ndarray]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,7 @@
 """Extractive question answering: the first and the last token of the answer, as two choices among a window's tokens.
 
-A window without the answer points at its first token (Devlin et al. 2019, section 4.3). Padding takes no probability; all
-real tokens do, those of the question too, so that training minimises what the published models minimised.
+A window without the answer points at its first token (Devlin et al. 2019, section 4.3). Padding takes no probability;
+all real tokens do, those of the question too, so that training minimises what the published models minimised.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Question and context as windows of tokens: [CLS] question [SEP] a stretch of the context [SEP].
 
 The question stands whole in each window; one that is longer than half of a window is cut. Neighbouring windows share
-`stride` tokens of the context, as a tokenizer's own overflow does. A context that several questions share is tokenised
-once, so questions cost a copy of its token ids each; 100,000 windows a minute on one core.
+`stride` tokens of the context, as a tokenizer's own overflow does, or fewer beside a question that leaves little room.
+A context that several questions share is tokenised once; 100,000 windows take a minute on one core.
 """
 
 from __future__ import annotations
@@ -80,16 +80,25 @@ class Cutter:
                 help="name another one with model.tokenizer=FOLDER",
             )
         frame = Frame.of(tokenizer)
-        least = max_length - frame.two.size - max_length // 2
-        stride = min(max_length // 3, least - 1) if stride is None else stride
-        if least <= max(stride, 0):
+        room = max_length - frame.two.size
+        if room <= max_length // 2:
             raise UsageError(
                 "D129",
-                "beside a long question, windows leave no room for new tokens of the context",
-                key="data.stride",
-                found=f"data.max_length={max_length}, data.stride={stride}",
-                allowed=f"a stride below {least}" if least > 0 else "a max_length of 8 or more",
+                "windows leave no room for the context",
+                key="data.max_length",
+                found=max_length,
+                allowed=f"{2 * frame.two.size + 1} or more",
                 help="data.max_length=384 data.stride=128",
+            )
+        stride = max_length // 3 if stride is None else stride
+        if stride > _shared_at_most(room):
+            raise UsageError(
+                "D129",
+                "neighbouring windows share so much that reading a context takes too many",
+                key="data.stride",
+                found=f"{stride}, data.max_length={max_length}",
+                allowed=f"0 to {_shared_at_most(room)}",
+                help=f"data.stride={max_length // 3}",
             )
         return cls(tokenizer, frame, max_length, stride)
 
@@ -139,8 +148,9 @@ class Cutter:
         )
         tail_types = np.array(around.piece_types[2], dtype=np.int8)
         room = self.max_length - len(head) - len(tail)
+        stride = min(self.stride, _shared_at_most(room))
         made = []
-        for first in range(0, max(len(context) - self.stride, 1), room - self.stride):
+        for first in range(0, max(len(context) - stride, 1), room - stride):
             part = context[first : first + room]
             own = np.full(len(part), around.text_types[1], dtype=np.int8)
             made.append(
@@ -153,6 +163,11 @@ class Cutter:
                 )
             )
         return made
+
+
+def _shared_at_most(room: int) -> int:
+    """Of a window with room for so many tokens of the context, three quarters at most are read twice."""
+    return 3 * room // 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ mistake never stops the collecting; all of them are raised together when the rec
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,11 +52,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class _Source:
-    """One layer: its kind, where its keys stand, and its unquoted values as they were written."""
+    """One layer: its kind, where its keys stand, its unquoted values as they were written, and the folder of its file.
+
+    Without a file, other recipes are looked for in the working folder.
+    """
 
     kind: Kind
     place: Callable[[str], str]
     texts: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 class Layers:
@@ -94,7 +99,7 @@ class Layers:
         self.errors.extend(document.problems)
         assert isinstance(document.value, dict)
         values = dict(document.value)
-        source = _Source(kind, lambda dotted: _in_file(file.name, document, dotted), document.texts)
+        source = _Source(kind, lambda dotted: _in_file(file.name, document, dotted), document.texts, file.path.parent)
         if "extends" in values:
             self.add_bases(values.pop("extends"), file, source.place("extends"), trail)
         self.put((), values, source)
@@ -191,8 +196,26 @@ class Layers:
                 self.items[f"{dotted}.{index}"] = source.place(f"{dotted}.{index}")
             if path == ("data", "labels"):
                 value = [_label(item, source.texts.get(f"{dotted}.{index}")) for index, item in enumerate(value)]
+            elif path == ("stages",):
+                value = [self.stage(item, source, f"{dotted}.{index}") for index, item in enumerate(value)]
         self.values[path] = _frozen(value)
         self.origins[dotted] = Origin(source.kind, source.place(dotted))
+
+    def stage(self, name: object, source: _Source, dotted: str) -> object:
+        """A recipe by a name that means the same everywhere: the shipped one, or the whole path of a file.
+
+        A whole path is not looked up: what a run has recorded may be gone by the time its model is used.
+        """
+        if not isinstance(name, str) or os.path.isabs(name):
+            return name
+        try:
+            found = find_recipe(
+                name, verb=self.verb, beside=source.folder, where=source.place(dotted), key="stages"
+            )
+        except BertctlError as error:
+            self.errors.append(error)
+            return name
+        return found.name if found.shipped else os.path.abspath(found.path)
 
     def drop(self, path: KeyPath) -> None:
         for inner in [inner for inner in self.values if inner[:-1] == path]:

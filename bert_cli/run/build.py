@@ -5,7 +5,6 @@ The same function serves a training run, a dry run and scoring, so all three see
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from bert_cli.models.params import ParamGroup, freeze, groups
 from bert_cli.models.sizes import size_config
 from bert_cli.objectives.base import Objective
 from bert_cli.objectives.electra import ReplacedTokenDetection
+from bert_cli.objectives.frame import has_segments
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.prepare import Note
 from bert_cli.runtime import choose_device
@@ -56,11 +56,7 @@ class Built:
 
 def takes_type_ids(model: Any, tokenizer: Any) -> bool:
     """Whether tokenizer and model agree on segment ids (RoBERTa-like models have one segment only)."""
-    return (
-        "token_type_ids" in tokenizer.model_input_names
-        and getattr(model.config, "type_vocab_size", 0) >= 2
-        and "token_type_ids" in inspect.signature(model.forward).parameters
-    )
+    return "token_type_ids" in tokenizer.model_input_names and has_segments(model)
 
 
 def build_model(prepared: Prepared, *, trained: bool = False, note: Note = lambda _: None) -> Any:
@@ -126,9 +122,11 @@ def shape_of(recipe: Recipe) -> dict[str, Any]:
 
 def build_objective(prepared: Prepared, model: Any, *, training: bool = False) -> Objective:
     """The task's objective; class weights and label smoothing belong to training alone, as do the recipe's masks."""
-    return family_of(prepared.task.objective).objective(
+    task, part = prepared.task, parts(model)[-1]
+    return family_of(task.objective).objective(
         prepared,
-        takes_type_ids=takes_type_ids(parts(model)[-1], prepared.tokenizer),
+        # What learns from raw text numbers the texts by itself, whatever the tokenizer says.
+        takes_type_ids=has_segments(part) if task.pretrains else takes_type_ids(part, prepared.tokenizer),
         training=training,
         train=prepared.store.splits["train"] if training else None,
     )

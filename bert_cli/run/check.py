@@ -6,17 +6,15 @@ costs in training; counting tokens, where the tokenizer is known, as much as tok
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 from bert_cli.data.source import Source, find_sources
-from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError
+from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError, listing
 from bert_cli.families import labelled
-from bert_cli.families.base import Labelled, Loaded, Reading, Request
-from bert_cli.inspect.contents import Contents, Described
+from bert_cli.families.base import Labelled, Loaded, Reading, Request, Rows
+from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.examine import examine
 from bert_cli.inspect.facts import facts_of
 from bert_cli.inspect.finding import Finding, worst_first
@@ -24,11 +22,9 @@ from bert_cli.inspect.lengths import Lengths, Unit, length_findings, lengths_of_
 from bert_cli.inspect.scripts import Scripts, scripts_of
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.find import require_task
+from bert_cli.run.lengths import token_lengths
 from bert_cli.tasks import Task
 from bert_cli.tasks.base import MINIMAL_PAIRS
-
-UNLIMITED = 1_000_000
-"""A `max_length` that cuts nothing, tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +108,13 @@ def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offl
     sources = find_sources(task, recipe.data, offline=offline)
     family = labelled(task.objective)
     loaded, findings = _load(family, recipe, task, sources)
-    described = {name: cast(Described, rows).contents(loaded.labels) for name, rows in loaded.splits.items()}
+    described = {name: rows.contents(loaded.labels) for name, rows in loaded.splits.items()}
     scripts = {name: scripts_of(contents) for name, contents in described.items()}
     lengths: dict[str, Lengths]
     room = None
     if tokens:
         reading = Reading(recipe, task, _tokenizer(recipe, offline=offline), loaded.labels)
-        lengths = {name: _token_lengths(family, loaded.splits[name], reading) for name in described}
+        lengths = {name: token_lengths(family, loaded.splits[name], reading) for name in described}
         room = reading.tokenizer.model_max_length
     else:
         unit: Unit = "characters" if any(found.spaceless for found in scripts.values()) else "words"
@@ -133,9 +129,7 @@ def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offl
     return Checked(recipe, task, loaded.columns, looked, worst_first(findings))
 
 
-def _load(
-    family: Labelled, recipe: Recipe, task: Task, sources: Mapping[str, Source]
-) -> tuple[Loaded, list[Finding]]:
+def _load(family: Labelled, recipe: Recipe, task: Task, sources: Mapping[str, Source]) -> tuple[Loaded, list[Finding]]:
     """All splits; where that fails, those that can be read by themselves, and every mistake once."""
     groups = _groups(recipe, sources)
     names = tuple(name for group in groups for name in group)
@@ -145,11 +139,15 @@ def _load(
         return family.load(request), []
     except BertctlError as error:
         errors = _data_errors(error)
-    splits, labels, columns = {}, None, {}
+    splits: dict[str, Rows] = {}
+    labels: tuple[str, ...] | None = None
+    columns: dict[str, str] = {}
     doubts: dict[str, None] = {}
     for group in groups:
         try:
-            loaded = family.load(replace(request, splits=group, labelled=tuple(name for name in group if name in needed)))
+            loaded = family.load(
+                replace(request, splits=group, labelled=tuple(name for name in group if name in needed))
+            )
         except BertctlError as error:
             errors += _data_errors(error)
         else:
@@ -186,11 +184,15 @@ def _of_error(error: BertctlError) -> Finding:
     return Finding(
         "error",
         error.code,
-        error.message,
+        error.message + ("" if error.allowed is None else f"; allowed: {_listed(error.allowed)}"),
         where=(error.where,) if error.where else (),
         example=None if error.found is None else str(error.found),
         help=error.help,
     )
+
+
+def _listed(allowed: str | Sequence[str]) -> str:
+    return allowed if isinstance(allowed, str) else listing(allowed)
 
 
 def _tokenizer(recipe: Recipe, *, offline: bool) -> Any:
@@ -201,58 +203,3 @@ def _tokenizer(recipe: Recipe, *, offline: bool) -> Any:
     assert name is not None
     revision = recipe.model.revision if recipe.model.tokenizer is None else None
     return load_tokenizer(locate(name, revision=revision, offline=offline, weights=False).folder)
-
-
-def _token_lengths(family: Labelled, rows: Any, reading: Reading) -> Lengths:
-    """Lengths of whole examples, and of what the model reads of them.
-
-    Only those that `max_length` cuts are tokenised a second time, as training does it.
-    """
-    whole = _encoded(family, rows, reading, UNLIMITED)
-    limit = reading.recipe.data.max_length
-    if whole.owners is None:
-        cut = whole if whole.lengths.max() <= limit else _encoded(family, rows, reading, limit)
-        return Lengths("tokens", whole.lengths, cut.lengths, cut.truncated, cut.lost, whole.unknown)
-    values = np.zeros(len(rows), dtype=np.int64)
-    np.maximum.at(values, whole.owners, whole.lengths)
-    long = np.flatnonzero(values > limit)
-    if not len(long):
-        return Lengths("tokens", values, whole.lengths, unknown=whole.unknown)
-    cut = _encoded(family, rows.take(long), reading, limit)
-    short = whole.lengths[~np.isin(whole.owners, long)]
-    sequences = np.concatenate([short, cut.lengths])
-    return Lengths("tokens", values, sequences, cut.truncated, cut.lost, whole.unknown)
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    """Sequences of tokens that a family makes of rows.
-
-    Attributes:
-        lengths: tokens of each. Shape: `[N]` int64.
-        owners: the row that each comes from, int64; None where rows share them. Shape: `[N]`.
-    """
-
-    lengths: np.ndarray
-    owners: np.ndarray | None
-    truncated: int
-    lost: int
-    unknown: int | None
-
-
-def _encoded(family: Labelled, rows: Any, reading: Reading, max_length: int) -> _Encoded:
-    data = reading.recipe.data.model_copy(update={"max_length": max_length})
-    reading = replace(reading, recipe=reading.recipe.model_copy(update={"data": data}))
-    unknown_id = reading.tokenizer.unk_token_id
-    lengths: list[int] = []
-    examples: list[np.ndarray] = []
-    truncated = lost = unknown = 0
-    for chunk in family.encode(rows, reading):
-        lengths += map(len, chunk.input_ids)
-        truncated, lost = truncated + chunk.truncated, lost + chunk.lost_tokens
-        if "example" in chunk.columns:
-            examples.append(np.asarray(chunk.columns["example"], dtype=np.int64))
-        if unknown_id is not None:
-            unknown += sum(ids.count(unknown_id) for ids in chunk.input_ids)
-    owners = np.concatenate(examples) if examples else np.arange(len(lengths)) if len(lengths) == len(rows) else None
-    return _Encoded(np.array(lengths), owners, truncated, lost, None if unknown_id is None else unknown)

@@ -97,20 +97,11 @@ def _split(prepared: Prepared, name: str) -> dict[str, Any]:
 
 
 def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
-    """Padding as (computed ÷ real) tokens, over up to 200 steps of the plan."""
+    """Padding as (computed ÷ real) tokens, and forward passes a step; each phase counts by its steps."""
     plan = built.plan
-    examples = real = here = padded = passes = 0
-    seen = [step for first, steps in _stretches(plan) for step in range(first, first + min(steps, _seen(plan)))]
-    for step in seen:
-        lengths = plan.lengths[plan.rows(step)]
-        examples += len(lengths)
-        real += int(lengths.sum())
-        padded += int(lengths.max()) * len(lengths)
-        for rank in range(plan.world_size):
-            for rows in replace(plan, rank=rank).step(step).micro_batches:
-                widths = plan.lengths[rows]
-                here += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
-                passes += 1
+    counted = np.array([_counted(plan, first, steps) * steps for first, steps in _stretches(plan)]).sum(axis=0)
+    examples, real, here, padded, passes = counted.tolist()
+    total = sum(steps for _, steps in _stretches(plan))
     return {
         "steps": plan.total_steps,
         "seconds": plan.seconds,
@@ -119,7 +110,7 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         "batch_size": plan.phases[0].batch_size,
         "phases": [_phase(plan, phase) for phase in plan.phases],
         "processes": plan.world_size,
-        "micro_batches_per_step": round(passes / len(seen) / plan.world_size, 2),
+        "micro_batches_per_step": round(passes / total / plan.world_size, 2),
         "padding": {
             "to_max_length": round(recipe.data.max_length * examples / real, 2),
             "to_longest_of_batch": round(padded / real, 2),
@@ -128,6 +119,21 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in built.model.parameters()),
         "trainable": sum(p.numel() for p in built.model.parameters() if p.requires_grad),
     }
+
+
+def _counted(plan: Plan, first: int, steps: int) -> np.ndarray:
+    """Of a step of a phase on average: examples, real tokens, computed ones, padded to the batch's longest, passes."""
+    seen = range(first, first + min(steps, _seen(plan)))
+    found = np.zeros(5)
+    for step in seen:
+        lengths = plan.lengths[plan.rows(step)]
+        found += [len(lengths), lengths.sum(), 0, int(lengths.max()) * len(lengths), 0]
+        for rank in range(plan.world_size):
+            for rows in replace(plan, rank=rank).step(step).micro_batches:
+                widths = plan.lengths[rows]
+                found[2] += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
+                found[4] += 1
+    return found / len(seen)
 
 
 def _phase(plan: Plan, phase: Phase) -> dict[str, Any]:

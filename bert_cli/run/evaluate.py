@@ -23,11 +23,13 @@ from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.asked import WITH_THRESHOLD, batch_tokens, check_length, check_threshold, room_of
+from bert_cli.run.audit import cut_of
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
-from bert_cli.run.finetune import make_scorer, with_source
+from bert_cli.run.finetune import make_scorer
 from bert_cli.run.gates import Gate, check_names
+from bert_cli.run.places import with_source
 from bert_cli.run.prepare import prepare_rows
 from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows, trained_on
 from bert_cli.run.rundir import default_out
@@ -46,7 +48,8 @@ class Evaluation:
     Attributes:
         origin: the file or hub split that was read.
         held_out: share of `origin` that the rows are, where they were held out of it for validation.
-        n: rows scored; truncated: those of them that were longer than `max_length` tokens.
+        n: rows scored; truncated: those of them that were longer than `max_length` tokens; lost: share of all tokens
+            that was cut from them.
         report: per-class scores and confusion matrix, or residuals; empty for pretraining.
         predictions: the file written, or None.
     """
@@ -58,6 +61,7 @@ class Evaluation:
     held_out: float | None
     n: int
     truncated: int
+    lost: float
     max_length: int
     scores: dict[str, float]
     report: dict[str, Any]
@@ -253,6 +257,7 @@ def _evaluation(
         held_out=store.facts["held_out"],
         n=answers.n,
         truncated=store.facts["truncated"],
+        lost=cut_of(store).tokens,
         max_length=prepared.recipe.data.max_length,
         scores=answers.scores,
         report=answers.report(),

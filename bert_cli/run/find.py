@@ -9,10 +9,11 @@ from __future__ import annotations
 from bert_cli.data.budget import check_timed, merged
 from bert_cli.errors import UsageError, raise_all
 from bert_cli.models.locate import locate
-from bert_cli.recipe.schema import MaskSection, Recipe, TokenizerSection
+from bert_cli.recipe.load import Loaded
+from bert_cli.recipe.schema import MaskSection, ModelSection, Recipe, TokenizerSection
 from bert_cli.run.corpora import corpora_of
 from bert_cli.tasks import Task, find_task
-from bert_cli.tasks.base import PRETRAINING
+from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
 
 _CLASSES = ("text-classification", "multi-label-classification")
 _TEXTS = (*_CLASSES, "text-regression")
@@ -29,10 +30,10 @@ _READERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("train.batch_sizes", "eval.mask_rate", "model.size"), PRETRAINING),
     **dict.fromkeys(("mask.rtd_weight", "model.generator"), (_REPLACED,)),
     "data.cross_documents": (_MASKED, _REPLACED),
-    "data.quoting": _LABELLED,
-    "data.labels": (*_TEXTS, _TOKENS),
+    "data.quoting": (*_LABELLED, MINIMAL_PAIRS),
+    "data.labels": (*_TEXTS, _TOKENS, _CHOICES),
     "model.reset_head": (*_TEXTS, _TOKENS, _QUESTIONS, _CHOICES, _RANKING),
-    "train.label_smoothing": _CLASSES,
+    "train.label_smoothing": (*_CLASSES, _CHOICES),
     "train.class_weights": _TEXTS,
     "eval.threshold": ("multi-label-classification", _QUESTIONS),
     "data.stride": (*_TEXTS, _TOKENS, _QUESTIONS),
@@ -76,11 +77,20 @@ def _value(recipe: Recipe, key: str) -> object:
     return value
 
 
-def find(recipe: Recipe, *, offline: bool = False) -> None:
-    """Refuse a recipe whose task, model or data cannot be found, before anything heavy is imported."""
+def reads(objective: str, key: str) -> bool:
+    """Whether a recipe key changes anything for an objective."""
+    return objective in _READERS.get(key, (objective,))
+
+
+def find(recipe: Recipe, *, offline: bool = False, model: bool = True) -> None:
+    """Refuse a recipe whose task, model or data cannot be found, before anything heavy is imported.
+
+    Args:
+        model: False where the model is that of a stage, which may not have been trained yet.
+    """
     from bert_cli.data.source import find_sources
 
-    task = require_task(recipe)
+    task = require_training(recipe)
     check_keys(recipe)
     train = recipe.train
     stages = len(merged(recipe.data.lengths or {1: 1.0}, train.batch_sizes or {1: 1.0}))
@@ -90,7 +100,7 @@ def find(recipe: Recipe, *, offline: bool = False) -> None:
     else:
         model_of(recipe)
         find_sources(task, recipe.data, offline=offline)
-    if recipe.model.name is not None:
+    if model and recipe.model.name is not None:
         locate(recipe.model.name, revision=recipe.model.revision, allow_bin=recipe.model.allow_bin, offline=offline)
 
 
@@ -109,6 +119,54 @@ def require_task(recipe: Recipe) -> Task:
             help="--task sst2, or --task text-classification for data of your own",
         )
     return find_task(recipe.task, key="task")
+
+
+def require_training(recipe: Recipe) -> Task:
+    """The recipe's task, which must be one to learn from.
+
+    Raises:
+        UsageError: see `require_task`; or nothing is learnt from it (U006).
+    """
+    task = require_task(recipe)
+    if task.objective == MINIMAL_PAIRS:
+        raise UsageError(
+            "U006",
+            f"the task {task.name} measures a model, and nothing is trained on it",
+            key="task",
+            found=task.name,
+            allowed="a task to train on: bertctl task ls",
+            help=f"bertctl eval MODEL --task {task.name}",
+        )
+    return task
+
+
+def check_start(loaded: Loaded) -> None:
+    """Refuse the shape of a new model beside the name of a trained one, which would win without a word.
+
+    Raises:
+        UsageError: both are given (U004).
+    """
+    model = loaded.recipe.model
+    if model.name is None or not is_shape(model):
+        return
+    key = f"model.config.{next(iter(model.config))}" if model.config else "model.size"
+    shape = [f"model.size {model.size}"] if model.size else []
+    shape += [f"model.config with {', '.join(model.config)}"] if model.config else []
+    undo = " ".join(f"model.{name}=" for name in ("config", "size") if getattr(model, name))
+    raise UsageError(
+        "U004",
+        "model.name is a model to start from, model.size and model.config are one from scratch",
+        where=loaded.origins[key].place or None,
+        key=key,
+        found=f"{model.name}, and {' and '.join(shape)}",
+        allowed="one of the two",
+        help=f"{undo} goes on from the model; leave the model out to make a new one",
+    )
+
+
+def is_shape(model: ModelSection) -> bool:
+    """Whether a new model is described."""
+    return bool(model.size or model.config)
 
 
 def model_of(recipe: Recipe) -> str:

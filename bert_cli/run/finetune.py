@@ -7,7 +7,6 @@ nothing itself.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +20,12 @@ from bert_cli.ranks import Ranks
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import rundir
+from bert_cli.run.audit import audit
 from bert_cli.run.build import Built, build, shape_of
 from bert_cli.run.corpus import baseline, prepare_corpus
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
+from bert_cli.run.places import with_source
 from bert_cli.run.prepare import prepare_rows
 from bert_cli.run.resume import check_data, checkpoint_of, finished
 from bert_cli.run.rundir import RunDir
@@ -79,6 +80,8 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
         check_data(resume_from, prepared)
     elif prepared.task.pretrains:
         note(baseline(prepared))
+    if not prepared.task.pretrains:
+        note(audit(prepared.store.splits, recipe.data.max_length))
     scorer = make_scorer(prepared)
     ranks.share(_Start(str(run.path), resumes=resume_from is not None).as_json())
     runtime = _runtime(recipe, run if resume_from else None, ranks)
@@ -173,19 +176,6 @@ def _built(prepared: Prepared, ranks: Ranks, note: Note = lambda _: None) -> Bui
     tokens = ranks.share(built.plan.micro_batch_tokens)
     plan = replace(built.plan, rank=ranks.rank, world_size=ranks.world_size, micro_batch_tokens=tokens)
     return replace(built, plan=plan)
-
-
-def with_source(recipe: Recipe) -> Recipe:
-    """The recipe with the place of its data written out, so that it means the same in another shell and folder."""
-    mix = {_absolute(place): weight for place, weight in recipe.data.mix.items()}
-    source = None if mix else recipe.data.source or os.environ.get("BERTCTL_DATA") or None
-    places = {"source": None if source is None else _absolute(source), "mix": mix}
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=places)})
-
-
-def _absolute(place: str) -> str:
-    # Links stay: the name says the format, and what a link leads to may have another.
-    return place if place.startswith("hub:") else os.path.abspath(Path(place).expanduser())
 
 
 def _runtime(recipe: Recipe, resumed: RunDir | None, ranks: Ranks) -> Runtime:

@@ -6,6 +6,8 @@ forward pass for each token of each sentence; BLiMP's 67,000 pairs are 1.3 milli
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.asked import batch_tokens
-from bert_cli.run.find import require_task
+from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.gates import Gate, check_names
 from bert_cli.run.pairs import Pairs, check_lengths, encode_pairs, read_pairs
 from bert_cli.run.rundir import default_out
@@ -116,30 +118,20 @@ def score_pairs(
 
     Raises:
         ModelError: no head for masked words (L045, L027), no mask token (L046), no word boundaries (L047).
-        UsageError: a gate on a score that is not there (U053).
+        UsageError: a gate on a score that is not there (U053), or a key that is never read (U016).
         DataError: no such split (D043), missing columns (D040), a sentence that is too long (D097) or empty (D098).
     """
     subject, flags = find_subject(target, **access), flags or {}
-    recipe = _recipe(subject, flags, task=task, data=data, overrides=overrides)
-    kind = require_task(recipe)
-    # A set has one score; eval.metrics adds none, and no help may say so.
-    check_names(gates, kind.metrics, objective="")
-    _check_head(subject.located, task=kind.name)
+    recipe = _recipe(subject, flags, task=task, data=data, overrides=overrides, batch_size=batch_size)
+    kind = _check_asked(subject, recipe, gates)
     tokenizer = _tokenizer(subject.located, masking)
     pairs = read_pairs(kind, recipe.data, split, offline=access.get("offline", False))
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
     likelihoods, seconds = _likelihoods(
-        subject.located,
-        recipe,
-        pairs,
-        tokenizer,
-        whole_words=masking == "word",
-        runtime=runtime,
-        max_tokens=batch_tokens(batch_size, recipe.data.max_length, default=recipe.eval.batch_tokens),
-        note=note,
+        subject.located, recipe, pairs, tokenizer, whole_words=masking == "word", runtime=runtime, note=note
     )
-    path = write_to or _predictions_path(subject, kind, split, masking, len(pairs) if pairs.limited else None)
+    path = write_to or _predictions_path(subject, recipe, split, masking, len(pairs) if pairs.limited else None)
     _write(path, pairs, likelihoods)
     return PairScores(
         model=target,
@@ -156,6 +148,16 @@ def score_pairs(
     )
 
 
+def _check_asked(subject: Subject, recipe: Recipe, gates: Sequence[Gate]) -> Task:
+    """The task, after refusing what cannot be answered, before any data are read."""
+    task = require_task(recipe)
+    check_keys(recipe)
+    # A set has one score; eval.metrics adds none, and no help may say so.
+    check_names(gates, task.metrics, objective="")
+    _check_head(subject.located, task=task.name)
+    return task
+
+
 def _counted(pairs: Pairs, likelihoods: np.ndarray, metric: str) -> dict[str, Any]:
     """The share of pairs whose first sentence is the more likely one, of all and of each group."""
     first, second = likelihoods.T
@@ -168,12 +170,20 @@ def _counted(pairs: Pairs, likelihoods: np.ndarray, metric: str) -> dict[str, An
 
 
 def _recipe(
-    subject: Subject, flags: Mapping[str, object], *, task: str, data: str | None, overrides: tuple[str, ...]
+    subject: Subject,
+    flags: Mapping[str, object],
+    *,
+    task: str,
+    data: str | None,
+    overrides: tuple[str, ...],
+    batch_size: int | None,
 ) -> Recipe:
     """Defaults, the arithmetic that the model was selected in, then `overrides`, then `flags`."""
     own = [f"train.precision={subject.facts.precision}"] if subject.facts is not None else []
     flags = {**flags, "data.source": data, "model.name": str(subject.located.folder)}
-    return load_recipe(None, task=task, overrides=[*own, *overrides], flags=flags).recipe
+    recipe = load_recipe(None, task=task, overrides=[*own, *overrides], flags=flags).recipe
+    tokens = batch_tokens(batch_size, recipe.data.max_length, default=recipe.eval.batch_tokens)
+    return recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"batch_tokens": tokens})})
 
 
 def _check_head(located: Located, *, task: str) -> None:
@@ -231,7 +241,6 @@ def _likelihoods(
     *,
     whole_words: bool,
     runtime: Runtime,
-    max_tokens: int,
     note: Note,
 ) -> tuple[np.ndarray, float]:
     """Log-likelihoods of both sentences of each pair `[P, 2]`, and the seconds of the forward passes."""
@@ -247,7 +256,7 @@ def _likelihoods(
         [sentence for pair in encoded for sentence in pair],
         mask_token_id=tokenizer.mask_token_id,
         runtime=runtime,
-        max_tokens=max_tokens,
+        max_tokens=recipe.eval.batch_tokens,
         progress=_progress(note, 2 * len(pairs)),
     )
     return flat.reshape(-1, 2), time.monotonic() - began
@@ -285,10 +294,14 @@ def _write(path: Path, pairs: Pairs, likelihoods: np.ndarray) -> None:
             file.write(predictions.line(record | {"log_likelihoods": [first, second], "likelier": likelier}))
 
 
-def _predictions_path(subject: Subject, task: Task, split: str, masking: str, limit: int | None) -> Path:
-    """In the run's folder, or here for a bare model; other settings have another name."""
+def _predictions_path(subject: Subject, recipe: Recipe, split: str, masking: str, limit: int | None) -> Path:
+    """In the run's folder, or here for a bare model; other data and other settings have another name."""
     words = [split, *([f"{limit}-pairs"] if limit else []), *([masking] if masking != "token" else [])]
+    if (source := recipe.data.source) is not None:
+        # Two files of one name are two files.
+        place = source if source.startswith("hub:") else os.path.abspath(Path(source).expanduser())
+        words = [Path(place).name, hashlib.sha256(place.encode()).hexdigest()[:6], *words]
     if subject.run is not None:
-        return subject.run.predictions / f"{'-'.join([task.name, *words])}.jsonl"
-    model = default_out(task.name, str(subject.located.folder)).name
+        return subject.run.predictions / f"{'-'.join([str(recipe.task), *words])}.jsonl"
+    model = default_out(str(recipe.task), str(subject.located.folder)).name
     return Path(f"predictions-{'-'.join([model, *words])}.jsonl")

@@ -39,10 +39,21 @@ LONGEST = 512
 
 @dataclass
 class Tally:
-    """What a stream has read so far: rows, and those of them that were longer than the model reads."""
+    """What a stream has read so far: rows, those of them that were longer than the model reads, and tokens.
+
+    Attributes:
+        tokens: those that were there; lost_tokens: those of them that were cut.
+    """
 
     rows: int = 0
     truncated: int = 0
+    tokens: int = 0
+    lost_tokens: int = 0
+
+    @property
+    def lost(self) -> float:
+        """Share of the tokens that was cut, 0 to 1."""
+        return self.lost_tokens / max(1, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,8 @@ class Predictor:
         )
         tally.rows += len(records)
         tally.truncated += store.facts["truncated"]
+        tally.lost_tokens += store.facts["lost_tokens"]
+        tally.tokens += store.facts["lost_tokens"] + int(store.lengths.sum())
         return list(self.family.answers(store, scored, self.reading, threshold=self.threshold).rows())
 
     def _check_roles(self, columns: Mapping[str, str]) -> None:
@@ -238,11 +251,14 @@ def _task(facts: ModelFacts | None, objective: str, *, needs_pair: bool) -> Task
     general = find_task(objective)
     own = all_tasks().get(facts.task, general) if facts else general
     known = facts.columns if facts else {}
+
+    def names(role: str) -> tuple[str, ...]:
+        first = [known[role]] if role in known else []
+        return tuple(dict.fromkeys([*first, role, *own.columns.get(role, ()), *general.columns.get(role, ())]))
+
     columns = {
-        role: tuple(
-            dict.fromkeys([*([known[role]] if role in known else []), role, *own.columns.get(role, ()), *names])
-        )
-        for role, names in general.columns.items()
+        role: names(role)
+        for role in dict.fromkeys([*general.columns, *own.columns])
         if role != "text_pair" or needs_pair or role not in general.optional
     }
-    return replace(own, columns=columns)
+    return replace(own, columns=columns, optional=own.optional | (general.columns.keys() - own.columns.keys()))

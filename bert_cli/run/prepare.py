@@ -20,6 +20,7 @@ from bert_cli.errors import ModelError
 from bert_cli.families import labelled
 from bert_cli.families.base import Prepared, Reading, Request
 from bert_cli.files import digest
+from bert_cli.inspect.examine import doubts_of
 from bert_cli.models.locate import Located, locate
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.find import model_of, require_task
@@ -71,10 +72,10 @@ def prepare_rows(
     if model_labels is None and not recipe.model.reset_head:
         model_labels = _head_of(located, task, recipe)
     if splits is None:
-        splits = _training_splits(sources)
+        splits = training_splits(sources)
     labelled_splits = splits if require_labels is None else require_labels
     request = Request(recipe, task, sources, splits, labelled_splits, model_labels)
-    fingerprints = _fingerprints(sources, (*splits, recipe.data.validation_split))
+    fingerprints = fingerprints_of(sources, (*splits, recipe.data.validation_split))
     # What a split is called is shown with its scores, so a file of the same bytes elsewhere has a store of its own.
     origins = {name: sources[name].origin for name in fingerprints}
     wanted = {"splits": splits, "labels": model_labels, "needed": labelled_splits, "origins": origins}
@@ -86,7 +87,7 @@ def prepare_rows(
 
     def write(folder: Path) -> dict[str, Any]:
         note("tokenising")
-        return {**_write_rows(folder, request, tokenizer), "fingerprints": fingerprints}
+        return {**_write_rows(folder, request, tokenizer, located.folder), "fingerprints": fingerprints}
 
     store = open_or_write(cache_dir(), key, write, keep=keep)
     for doubt in store.facts["doubts"]:
@@ -95,12 +96,22 @@ def prepare_rows(
     return Prepared(recipe, task, tokenizer, labels, located.folder, located=located, store=store)
 
 
-def _training_splits(sources: Mapping[str, Source]) -> tuple[str, ...]:
+def training_splits(sources: Mapping[str, Source]) -> tuple[str, ...]:
     """Train, the validation split that selects, and those that are scored beside it."""
     return ("train", "validation", *sorted(name for name in sources if name.startswith("validation_")))
 
 
-def _fingerprints(sources: Mapping[str, Source], splits: tuple[str | None, ...]) -> dict[str, str]:
+def labels_in_data(recipe: Recipe, *, offline: bool = False) -> tuple[str, ...] | None:
+    """The class names that data bring themselves, whatever a model knows; None where there are no classes."""
+    from bert_cli.data.source import find_sources
+
+    task = require_task(recipe)
+    sources = find_sources(task, recipe.data, offline=offline)
+    splits = training_splits(sources)
+    return labelled(task.objective).load(Request(recipe, task, sources, splits, splits)).labels
+
+
+def fingerprints_of(sources: Mapping[str, Source], splits: tuple[str | None, ...]) -> dict[str, str]:
     """The fingerprint of each source that shapes the examples, by its own name or that of its file.
 
     Held-out rows and label names come from the training split, so it counts even where another one is read.
@@ -109,11 +120,11 @@ def _fingerprints(sources: Mapping[str, Source], splits: tuple[str | None, ...])
     return {name: source.fingerprint() for name, source in sorted(sources.items()) if read & {name, source.stem}}
 
 
-def _write_rows(folder: Path, request: Request, tokenizer: Any) -> dict[str, Any]:
+def _write_rows(folder: Path, request: Request, tokenizer: Any, model: Path) -> dict[str, Any]:
     """Read, check and tokenise the splits into `folder`; the facts of the store."""
     family = labelled(request.task.objective)
     loaded = family.load(request)
-    reading = Reading(request.recipe, request.task, tokenizer, loaded.labels)
+    reading = Reading(request.recipe, request.task, tokenizer, loaded.labels, model)
     for name, rows in loaded.splits.items():
         facts = {
             "origin": rows.origin,
@@ -122,7 +133,12 @@ def _write_rows(folder: Path, request: Request, tokenizer: Any) -> dict[str, Any
             "held_out": rows.held_out,
         }
         write_split(folder / f"{name}.arrow", family.encode(rows, reading), facts)
-    return {"labels": loaded.labels, "columns": loaded.columns, "doubts": loaded.doubts}
+    looked_at = [rows.contents(loaded.labels) for rows in loaded.splits.values()]
+    return {
+        "labels": loaded.labels,
+        "columns": loaded.columns,
+        "doubts": (*loaded.doubts, *doubts_of(looked_at)),
+    }
 
 
 def _tokenizer_folder(recipe: Recipe, located: Located, *, offline: bool) -> Path:

@@ -105,14 +105,19 @@ def publish_best(
         reading=read_as(recipe),
     )
     with drafted(run.best) as draft:
-        built.model.save_pretrained(str(draft))
-        for folder in {file.parent for file in draft.rglob("config.json")}:
-            _save_tokenizer(prepared.tokenizer, folder, max_length=recipe.data.max_length)
-        family_of(task.objective).furnish(draft, built.model, prepared)
+        save_model(prepared, built.model, draft)
         kept = json.dumps(finite(vars(facts)), ensure_ascii=False, indent=1)
         (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
+
+
+def save_model(prepared: Prepared, model: Any, folder: Path) -> None:
+    """Weights, configuration, tokenizer and what else the family's models have, for any library to load."""
+    model.save_pretrained(str(folder))
+    for each in {file.parent for file in folder.rglob("config.json")}:
+        _save_tokenizer(prepared.tokenizer, each, max_length=prepared.recipe.data.max_length)
+    family_of(prepared.task.objective).furnish(folder, model, prepared)
 
 
 def _examples(split: Split) -> int:

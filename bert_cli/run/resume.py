@@ -119,11 +119,12 @@ def check_data(folder: Path, prepared: Prepared) -> None:
         )
 
 
-def _flat(recipe: Recipe) -> dict[str, object]:
+def settings_of(recipe: Recipe) -> dict[str, object]:
+    """Section and key -> value, for everything that shapes what is trained."""
     flat: dict[str, object] = {}
     for name, value in recipe.model_dump().items():
         if isinstance(value, dict):
             flat |= {f"{name}.{key}": item for key, item in value.items()}
         else:
             flat[name] = value
-    return flat
+    return {key: value for key, value in flat.items() if not key.startswith(_MAY_DIFFER)}

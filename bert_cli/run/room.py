@@ -33,15 +33,16 @@ def check_model(recipe: Recipe, located: Located | None, tokenizer: Any, *, note
         ModelError: more tokens than embeddings (L026), no attention mask (L034), no head for pairs of texts (L033).
     """
     import torch
-    from transformers import AutoModel
+    import transformers
 
     if located is None:
         kind = {"model_type": "electra"} if recipe.task == ReplacedTokenDetection.name else {}
         config = new_config({**kind, **shape_of(recipe)}, tokenizer=tokenizer)
     else:
         config = load_config(located.folder)
+    make: Any = transformers.AutoModel.from_config
     with torch.device("meta"):
-        model = AutoModel.from_config(config)
+        model = make(config)
     check_fits(model, tokenizer, max_length=recipe.data.max_length, scratch=located is None)
     if recipe.task in TERMS:
         check_pair_head(config.model_type, where=None if located is None else str(located.folder))

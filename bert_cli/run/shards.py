@@ -48,7 +48,7 @@ def prepare_source(
             key="data.source",
             found="a folder of tokens",
             allowed="text, JSON lines or parquet",
-            help=f"bertctl data stats {source} shows what it holds; bertctl pretrain --data {source} learns from it",
+            help=f"bertctl data stats {source} shows what it holds; bertctl pretrain bert-mini-wiki --data {source} learns from it",
         )
     return prepare_corpus_folder(
         folder,
@@ -106,7 +106,7 @@ def source_of(recipe: Recipe) -> str:
             "no corpus is named",
             key="data.source",
             allowed="a text file, a folder or a pattern of them, or hub:OWNER/NAME",
-            help="bertctl data prepare corpus.txt",
+            help="--data corpus.txt",
         )
     return recipe.data.source
 

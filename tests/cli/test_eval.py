@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -321,8 +322,11 @@ def test_lengths_beyond_the_positions_are_refused_before_data_are_read(cli: Cli,
 def test_texts_that_are_cut_are_counted(cli: Cli, sst_run: Path) -> None:
     apart = ("--predictions", "p.jsonl", "--overwrite")
     done = cli("eval", sst_run, "--max-length", "4", *apart)
-    assert "24 of 24 texts are longer than 4 tokens and were cut there (--max-length)\n" in done.err
+    (told,) = re.findall(r"24 of 24 texts are longer than 4 tokens and were cut there, (\d+) % of all tokens", done.err)
+    lost = cli("eval", sst_run, "--max-length", "4", "--json", *apart).json["lost"]
+    assert 0.5 < lost < 1 and float(told) == pytest.approx(100 * lost, abs=0.5)
     assert cli("eval", sst_run, "--max-length", "4", "--quiet", *apart).err == ""
+    assert "no text was cut at 32 tokens\n" in cli("eval", sst_run).err
     assert cli("eval", sst_run, "--json").json["truncated"] == 0
 
 

@@ -170,7 +170,8 @@ def test_a_pipe_is_written_to_and_not_replaced(cli: Cli, sst_run: Path) -> None:
 def test_texts_that_are_cut_are_counted_at_the_end(cli: Cli, sst_run: Path) -> None:
     Path("t.txt").write_text("a film\n" + "good film and " * 20 + "\n")
     done = cli("predict", sst_run, "t.txt")
-    assert done.err == "1 of 2 texts is longer than 32 tokens and was cut there (--max-length)\n"
+    # 4 and 62 tokens, of which 32 are read.
+    assert done.err == "1 of 2 texts is longer than 32 tokens and was cut there, 45 % of all tokens (--max-length)\n"
     assert cli("predict", sst_run, "t.txt", "--quiet").err == ""
     assert cli("predict", sst_run, "t.txt", "--max-length", "64").err == ""
 

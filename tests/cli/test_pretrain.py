@@ -130,7 +130,7 @@ def test_a_tokenizer_is_trained_anew_by_another_version_of_the_library(
     words = ("pretrain", world / "tiny.yaml", "--data", world / "corpus.txt", "--limit", 12, *SMALL)
     said = []
     for version in ("1.0", "1.0", "2.0"):
-        monkeypatch.setattr("bert_cli.run.corpus.software", lambda version=version: [version])
+        monkeypatch.setattr("bert_cli.run.corpus_tokenizer.software", lambda version=version: [version])
         done = cli(*words[:-1], "--out", f"run-{len(said)}")
         assert done.code == 0, done.err
         said.append(["training a wordpiece" in done.err, "tokenising" in done.err])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from tiny_corpus import Sizes, corpus_of, documents_of
 
 from bert_cli.data.blocks import Blocks, BlockStore, By, cut_blocks, held_out
 from bert_cli.data.shards import Corpus
+from bert_cli.errors import ResourceError
 
 SENTENCES = st.lists(st.integers(1, 30), min_size=1, max_size=9)
 SHARDS = st.lists(st.lists(SENTENCES, min_size=1, max_size=6), min_size=1, max_size=3)
@@ -258,6 +260,31 @@ def test_a_half_written_index_is_never_read(cache: Path, monkeypatch: pytest.Mon
             cut_blocks(corpus, 5, cache=cache)
     assert not list(cache.iterdir())
     assert isinstance(cut_blocks(corpus, 5, cache=cache), Blocks)
+
+
+@pytest.mark.parametrize(("by", "cross"), [("tokens", False), ("tokens", True), ("sentences", False)])
+def test_a_full_disk_is_told_and_nothing_stays(
+    cache: Path, by: By, cross: bool, small_disk: Callable[[int], None]
+) -> None:
+    corpus = corpus_of([[[7, 6, 9] * 40, [9]] for _ in range(5)])
+    small_disk(1_000)
+    with pytest.raises(ResourceError) as error:
+        cut_blocks(corpus, 5, cache=cache, by=by, cross=cross)
+    small_disk(resource.RLIM_INFINITY)
+    assert (error.value.code, error.value.exit_code) == ("P021", 7)
+    assert error.value.where is not None and Path(error.value.where).parent == cache
+    assert "BERTCTL_CACHE" in str(error.value.help) and not list(cache.iterdir())
+    assert len(cut_blocks(corpus, 5, cache=cache, by=by, cross=cross))
+
+
+def test_another_cache_is_read_and_never_written(cache: Path, tmp_path: Path) -> None:
+    one, other = corpus_of([[[7, 6], [9]]]), corpus_of([[[7, 6], [8]]])
+    there = cut_blocks(one, 5, cache=cache)
+    before = sorted(cache.rglob("*"))
+    assert cut_blocks(one, 5, cache=tmp_path / "own", also=cache).folder == there.folder
+    assert not (tmp_path / "own").exists()
+    assert cut_blocks(other, 5, cache=tmp_path / "own", also=cache).folder.parent == tmp_path / "own"
+    assert sorted(cache.rglob("*")) == before
 
 
 def test_the_index_is_mapped_and_not_read_into_memory(cache: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_cli.data.budget import Stage, check_timed, dealt, first_reaching, merged, phases
-from bert_cli.data.order import Mixed, Order, Shuffled
+from bert_cli.data.order import Drawn, Mixed, Order, Shuffled
 from bert_cli.data.plan import Phase, Plan
 from bert_cli.errors import UsageError
 from bert_cli.recipe.amount import Amount
@@ -70,6 +71,34 @@ def test_two_phases_of_short_and_long_rows_take_the_least_number_of_steps() -> N
     for budget in range(1, 3000, 97):
         expected = next(n for n in itertools.count(1) if tokens(dealt(stages, n)) >= budget)
         assert steps(phases(stages, LENGTHS, Amount(budget, "tokens"))) == expected
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An order that tells how many of its rows were drawn."""
+
+    order: Mixed
+    drawn: list[int] = field(default_factory=list, compare=False)
+
+    @property
+    def n(self) -> int:
+        return self.order.n
+
+    def rows(self, epoch: int, start: int, stop: int) -> Drawn:
+        self.drawn.append(stop - start)
+        return self.order.rows(epoch, start, stop)
+
+    def tokens(self, lengths: np.ndarray, rows: int) -> int:
+        return self.order.tokens(lengths, rows)
+
+
+def test_an_epoch_is_drawn_at_most_once_however_many_numbers_of_steps_are_tried() -> None:
+    lengths = np.random.default_rng(3).integers(2, 60, 9_000).astype(np.int32)
+    watched = Watched(Mixed((range(0, 2_000), range(2_000, 9_000)), (1.0, 3.0), 5))
+    stages = [Stage(watched, size, share) for size, share in ((4, 0.2), (8, 0.3), (16, 0.5))]
+    found = phases(stages, lengths, Amount(2_000_000, "tokens"))
+    assert [phase.order for phase in found] == [watched] * 3
+    assert 0 < sum(watched.drawn) <= 2 * watched.n
 
 
 @pytest.mark.parametrize(

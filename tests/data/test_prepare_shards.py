@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -207,14 +207,6 @@ def test_the_tokenizer_travels_with_the_tokens(tmp_path: Path) -> None:
     corpus.require_tokenizer("digest")
     with pytest.raises(DataError, match="D063"):
         corpus.require_tokenizer("other")
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[int], None]]:
-    """The system refuses files beyond a size, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_told_and_whole_shards_stay(tmp_path: Path, small_disk: Callable[[int], None]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prepared import TEXT, documents, flat, prepare, trained
+from prepared import TEXT, documents, flat, many, prepare, trained
 
-from bert_cli.data.shards import ARRAYS, Corpus, is_prepared, shard_folder, token_slices
+from bert_cli.data.shards import ARRAYS, Corpus, is_prepared, repeated, shard_folder, token_slices
 from bert_cli.errors import DataError
 
 
@@ -31,6 +31,17 @@ def test_slices_are_all_tokens_in_order(tmp_path: Path) -> None:
     corpus = prepare(tmp_path, TEXT, trained("wordpiece"), shard_tokens=50)
     expected = [token for found in documents(corpus) for token in flat(found)]
     assert np.concatenate(list(token_slices(corpus))).tolist() == expected
+
+
+@pytest.mark.parametrize("times", [1.0, 1.3, 2.0, 3.75])
+@pytest.mark.parametrize("shard_tokens", [20, 10_000])
+def test_a_corpus_stands_for_one_of_many_times_its_size(tmp_path: Path, times: float, shard_tokens: int) -> None:
+    corpus = prepare(tmp_path, many(9), trained("wordpiece"), shard_tokens=shard_tokens)
+    once, found = documents(corpus), repeated(corpus, times)
+    rest = round((times - int(times)) * len(once))
+    assert documents(found) == once * int(times) + once[:rest]
+    assert (found.n_documents, found.facts["times"]) == (len(once) * int(times) + rest, times)
+    assert all(any(np.shares_memory(a.tokens, b.tokens) for b in corpus.shards) for a in found.shards)
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import FAMILIES, tiny_texts, tiny_tokenizer
+from tiny import FAMILIES, tiny_config, tiny_texts, tiny_tokenizer
 
 from bert_cli.errors import ModelError
-from bert_cli.objectives.frame import Frame
+from bert_cli.objectives.frame import Frame, has_segments
 
 
 def contents(tokenizer: Any, n: int) -> list[list[int]]:
@@ -33,7 +33,9 @@ def test_rows_are_what_the_tokenizer_makes_of_the_same_texts(family: str, pair: 
     wanted = tokenizer(texts, others if pair else None, padding=True, return_tensors="pt", return_token_type_ids=True)
     assert laid.inputs.keys() == wanted.keys()
     for name, tensor in wanted.items():
-        assert laid.inputs[name].tolist() == tensor.tolist(), name
+        # A tokenizer that gives two texts the same segment says nothing about them.
+        if name != "token_type_ids" or not pair or tensor.any():
+            assert laid.inputs[name].tolist() == tensor.tolist(), name
     assert laid.tokens == int(wanted["attention_mask"].sum())
     assert laid.inputs["input_ids"].flatten()[laid.places].tolist() == ids.tolist()
 
@@ -49,6 +51,25 @@ def test_segment_ids_are_left_out_where_the_model_knows_none() -> None:
         "input_ids",
         "attention_mask",
     }
+
+
+def test_segments_are_counted_where_the_tokenizer_gives_none() -> None:
+    tokenizer = tiny_tokenizer("roberta")
+    laid = Frame.of(tokenizer, takes_type_ids=True).lay(np.array([7, 8, 9, 7]), np.array([[1, 2], [1, 0]]))
+    # <s> 7 </s> </s> 8 9 </s>, and behind a text of one token an empty one.
+    assert laid.inputs["token_type_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 0, 0]]
+    one = Frame.of(tokenizer, takes_type_ids=True).lay(np.array([7, 8]), np.array([[2]]))
+    assert not one.inputs["token_type_ids"].any()
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "two"),
+    [("bert", {}, True), ("bert", {"type_vocab_size": 1}, False), ("roberta", {}, False), ("distilbert", {}, False)],
+)
+def test_a_model_has_segments_or_not(family: str, changes: dict[str, Any], two: bool) -> None:
+    from transformers import AutoModel
+
+    assert has_segments(AutoModel.from_config(tiny_config(family, **changes))) == two
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9))

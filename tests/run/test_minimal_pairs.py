@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_a_pair_is_passed_when_the_good_sentence_is_the_more_likely_one(mlm: Pat
     assert [line["log_likelihoods"] for line in lines] == [pytest.approx(pair, abs=1e-5) for pair in likelihoods]
     assert [line["likelier"] == "text" for line in lines] == passed
     assert (lines[1]["line"], lines[1]["uid"], lines[1]["text_pair"]) == (3, "order", "a plot a is plot")
-    assert found.predictions == Path("predictions-blimp-tiny-mlm-test.jsonl")
+    assert re.fullmatch(r"predictions-blimp-tiny-mlm-blimp-[0-9a-f]{6}-test\.jsonl", str(found.predictions))
 
 
 def test_both_spellings_of_a_field_are_one_field(mlm: Path, blimp: Path) -> None:
@@ -90,7 +91,7 @@ def test_words_may_be_masked_whole(mlm: Path, blimp: Path) -> None:
     assert first["log_likelihoods"][1] == pytest.approx(
         naive_likelihood(model, tokenizer, ROWS[5][4], whole_words=True), abs=1e-5
     )
-    assert found.predictions.name == "predictions-blimp-tiny-mlm-test-word.jsonl"
+    assert found.predictions.name.endswith("-test-word.jsonl")
 
 
 def test_of_stereotypes_only_tokens_of_both_sentences_are_scored(
@@ -140,7 +141,7 @@ def test_a_limit_counts_pairs_in_all(mlm: Path, blimp: Path) -> None:
     assert (found.n, found.of) == (4, 8)
     assert [(group["name"], group["n"]) for group in found.groups["uid"]] == [("choice", 2), ("order", 2)]
     assert found.rows == "test: test.tsv, 4 of 8 pairs, the same share of every field and term and uid"
-    assert found.predictions.name == "predictions-blimp-tiny-mlm-test-4-pairs.jsonl"
+    assert found.predictions.name.endswith("-test-4-pairs.jsonl")
     lines = [json.loads(line)["line"] for line in found.predictions.read_text().splitlines()]
     assert lines == [2, 3, 6, 7]
 
@@ -207,6 +208,19 @@ def test_a_gate_on_another_score_is_refused_before_data_are_read(mlm: Path) -> N
     error = refused(mlm, Path("no/such/folder"), gates=read_gates(["f1=0.5"]))
     assert isinstance(error, UsageError) and error.code == "U053" and error.allowed == ["accuracy"]
     assert "eval.metrics" not in str(refused(mlm, Path("none"), gates=read_gates(["stereotype_score=0.5"])).help)
+
+
+def test_predictions_on_two_files_of_one_name_are_two_files(mlm: Path, blimp: Path) -> None:
+    other = tiny_blimp(blimp.parent / "other" / "blimp", ROWS[:3])
+    paths = [scored(mlm, data).predictions for data in (blimp, other, blimp)]
+    assert paths[0] == paths[2] != paths[1]
+    assert [len(path.read_text().splitlines()) for path in paths] == [8, 3, 8]
+
+
+@pytest.mark.parametrize("key", ["mask.rate=0.3", "data.words=jieba", "data.labels=[a, b]", "tokenizer.vocab_size=90"])
+def test_a_key_that_pairs_never_read_is_refused_before_data_are_read(mlm: Path, key: str) -> None:
+    error = refused(mlm, Path("no/such/folder"), overrides=(key,))
+    assert isinstance(error, UsageError) and (error.code, error.key) == ("U016", key.partition("=")[0])
 
 
 def test_another_split_is_refused(mlm: Path, blimp: Path) -> None:

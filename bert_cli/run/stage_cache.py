@@ -1,0 +1,120 @@
+"""Where the run of a stage is kept, by what went in: its recipe, its data, and the model that it starts from.
+
+A stage whose fingerprint has a finished run is not run again, whichever recipe names it and wherever that writes to.
+Costs the hashing of the stages' data and of the first model's weights. Runs stay until their folder is deleted: they
+are hours of work, and never make room for tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_cli.data.source import find_sources
+from bert_cli.env import cache_dir
+from bert_cli.files import digest
+from bert_cli.models.locate import locate
+from bert_cli.recipe.schema import Recipe
+from bert_cli.run.corpora import corpora_of
+from bert_cli.run.find import require_task
+from bert_cli.run.prepare import fingerprints_of, tokenizer_digest, training_splits
+from bert_cli.run.resume import settings_of
+from bert_cli.run.rundir import RunDir
+from bert_cli.run.stages import Chain, Stage
+
+FORMAT = 1
+"""Raised when training itself changes so that kept runs would mislead."""
+FOLDER = "stages"
+# Where a model lies says nothing about it: its bytes, or the fingerprint of the stage that made it, stand for it.
+_OF_THE_START = ("stages", "model.name", "model.revision", "model.allow_bin", "model.tokenizer")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A stage and the run folder that belongs to its fingerprint, which may not be there yet."""
+
+    stage: Stage
+    fingerprint: str
+    run: RunDir
+
+    @property
+    def finished(self) -> bool:
+        """Whether it need not be run again."""
+        return self.run.read_status().get("state") == "done" and self.run.best.is_dir()
+
+    @property
+    def state(self) -> str:
+        """`finished`, `begun` or `new`."""
+        return "finished" if self.finished else "begun" if self.run.recipe.is_file() else "new"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process looks at the run or makes it."""
+        return self.run.path.with_name(f".lock-{self.run.path.name}")
+
+    def facts(self) -> dict[str, Any]:
+        """For the lock file of what starts from it."""
+        return {"name": self.stage.name, "fingerprint": self.fingerprint}
+
+
+def kept(chain: Chain, *, offline: bool = False) -> list[Kept]:
+    """The run folder of every stage, in their order.
+
+    Raises:
+        BertctlError: data or model cannot be found, with the stage named.
+    """
+    found: list[Kept] = []
+    before = ""
+    for stage in chain.stages:
+        with stage.named():
+            if stage.number == 1:
+                before = _start(stage.recipe, offline=offline)
+            before = _fingerprint(stage.recipe, before, offline=offline)
+        folder = cache_dir() / FOLDER / f"{stage.name}-{before[:16]}"
+        found.append(Kept(stage, before, RunDir(folder)))
+    return found
+
+
+def _fingerprint(recipe: Recipe, start: str, *, offline: bool) -> str:
+    settings = {key: value for key, value in settings_of(recipe).items() if key not in _OF_THE_START}
+    facts = {
+        "format": FORMAT,
+        "recipe": settings,
+        "data": _data(recipe, offline=offline),
+        "start": start,
+        "tokenizer": _tokenizer(recipe, offline=offline),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _data(recipe: Recipe, *, offline: bool) -> Mapping[str, str]:
+    """The fingerprint of everything that is read, by its name."""
+    task = require_task(recipe)
+    if task.pretrains:
+        corpora = corpora_of(recipe, offline=offline)
+        return {name: value for corpus in corpora for name, value in corpus.fingerprints.items()}
+    sources = find_sources(task, recipe.data, offline=offline)
+    return fingerprints_of(sources, (*training_splits(sources), recipe.data.validation_split))
+
+
+def _start(recipe: Recipe, *, offline: bool) -> str:
+    """The bytes of the model that the first stage starts from; empty from scratch."""
+    model = recipe.model
+    if model.name is None:
+        return ""
+    folder = locate(model.name, revision=model.revision, allow_bin=model.allow_bin, offline=offline).folder
+    # Of ELECTRA's two models, both are trained further.
+    folders = [folder] if folder.name != "discriminator" else [folder, folder.with_name("generator")]
+    files = [file for each in folders for file in (each / "config.json", *sorted(each.glob("*.safetensors")))]
+    sums = [f"{file.name} {digest(file)}" for file in files if file.is_file()]
+    return hashlib.sha256("\n".join([*sums, tokenizer_digest(folder)]).encode()).hexdigest()
+
+
+def _tokenizer(recipe: Recipe, *, offline: bool) -> str | None:
+    """The bytes of a tokenizer that is not the model's own."""
+    name = recipe.model.tokenizer
+    return None if name is None else tokenizer_digest(locate(name, offline=offline, weights=False).folder)

@@ -1,0 +1,110 @@
+"""Scripts of letters: against the names that Unicode gives the characters."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_splits import small
+
+from bert_cli.inspect.scripts import NAMES, NONE, script_findings, scripts_of
+
+_BY_NAME = {
+    "LATIN": "Latin",
+    "FULLWIDTH LATIN": "Latin",
+    "GREEK": "Greek",
+    "CYRILLIC": "Cyrillic",
+    "HEBREW": "Hebrew",
+    "ARABIC": "Arabic",
+    "DEVANAGARI": "Devanagari",
+    "THAI": "Thai",
+    "HANGUL": "Hangul",
+    "HIRAGANA": "Kana",
+    "KATAKANA": "Kana",
+    "CJK UNIFIED": "Han",
+    "CJK COMPATIBILITY IDEOGRAPH": "Han",
+    "ETHIOPIC": "Ethiopic",
+    "GEORGIAN": "Georgian",
+}
+
+
+def test_letters_are_of_the_script_in_their_names() -> None:
+    checked = 0
+    for code in range(0x30000):
+        name = unicodedata.name(chr(code), "")
+        script = next((script for start, script in _BY_NAME.items() if name.startswith(start)), None)
+        if script is None or not chr(code).isalpha() or "EXTENDED-G" in name:
+            continue
+        found = scripts_of(small("train", [chr(code)])).letters
+        # Blocks of some hundred letters added to old scripts later (Cyrillic Extended-D …) are not listed.
+        if code < 0x10000 or script == "Han":
+            assert found == {script: 1}, (hex(code), name)
+            checked += 1
+    assert checked > 80_000
+
+
+@pytest.mark.parametrize(
+    ("text", "main"),
+    [
+        ("hello", "Latin"),
+        ("привет мир ok", "Cyrillic"),
+        ("电影很好 BERT", "Han"),
+        ("これは映画です", "Han"),
+        ("영화", "Hangul"),
+        ("123 ... 😀", None),
+        ("", None),
+    ],
+)
+def test_the_main_script_of_a_row(text: str, main: str | None) -> None:
+    place = int(scripts_of(small("train", [text])).main[0])
+    assert place == (NONE if main is None else NAMES.index(main))
+
+
+@given(st.lists(st.text("aé电ひя1 .", max_size=6), min_size=1))
+def test_letters_are_counted_as_one_by_one(texts: list[str]) -> None:
+    scripts = {"a": "Latin", "é": "Latin", "电": "Han", "ひ": "Kana", "я": "Cyrillic"}
+    found = scripts_of(small("train", texts))
+    expected = {name: sum(scripts.get(char) == name for text in texts for char in text) for name in scripts.values()}
+    assert found.letters == {name: count for name, count in expected.items() if count}
+    assert list(found.letters.values()) == sorted(found.letters.values(), reverse=True)
+    assert len(found.main) == len(texts)
+    if found.letters:
+        assert sum(found.shares.values()) == pytest.approx(1)
+
+
+def test_words_cannot_be_counted_where_no_spaces_are_written() -> None:
+    assert scripts_of(small("train", ["电影很好", "ok"])).spaceless
+    assert not scripts_of(small("train", ["a good film", "电影"])).spaceless
+    assert not scripts_of(small("train", ["123"])).spaceless
+
+
+def test_rows_in_another_script_are_a_note_and_another_split_a_warning() -> None:
+    train = small("train", ["a film"] * 20 + ["фильм", "电影", "42"])
+    (note,) = script_findings([train], [scripts_of(train)])
+    assert note.severity == "note" and note.where == ("train.csv:22", "train.csv:23")
+    assert note.what == ("2 of 23 rows (8.7 %) of train are mostly in Cyrillic or Han letters, the others in Latin")
+    test = small("test", ["电影"] * 9 + ["film"])
+    shift = next(
+        one
+        for one in script_findings([train, test], [scripts_of(train), scripts_of(test)])
+        if one.split == "test" and one.name == "script-shift"
+    )
+    assert shift.severity == "warning"
+    assert shift.what == "90.0 % of the rows of test are in Han letters, of train 4.5 %"
+
+
+def test_a_few_rows_are_no_shift() -> None:
+    train, test = small("train", ["a film"] * 9 + ["фильм"]), small("test", ["film", "films"])
+    assert [one.name for one in script_findings([train, test], [scripts_of(train), scripts_of(test)])] == [
+        "other-script"
+    ]
+
+
+def test_long_splits_are_counted_in_parts() -> None:
+    texts = ["film", "电影x"] * 5000
+    found = scripts_of(small("train", texts))
+    assert found.letters == {"Latin": 25_000, "Han": 10_000}
+    assert np.count_nonzero(found.main == NAMES.index("Han")) == 5000
