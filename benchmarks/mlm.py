@@ -53,7 +53,9 @@ def mlm(bench: Bench, pairs: int) -> str:
 
 def _ours(bench: Bench, given: Path, seed: int) -> Run:
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
-        flags = f"--task fill-mask --seed {seed} --batch-size {BATCH} --lr {LR} --max-length {MAX_LENGTH} {TERMS}".split()
+        flags = (
+            f"--task fill-mask --seed {seed} --batch-size {BATCH} --lr {LR} --max-length {MAX_LENGTH} {TERMS}".split()
+        )
         flags += [f"train.budget={bench.steps} steps", f"data.validation={VALIDATION}%"]
         places = ["--model", f"{given}/model", "--data", f"{given}/corpus.jsonl", "--out", f"{folder}/run"]
         done = trained(bench, ["bert_cli", "pretrain", *flags, *places], folder)

@@ -19,7 +19,7 @@ from benchmarks.report import table
 QUESTIONS = "squad2_halfdev/validation.json"
 MAX_LENGTH, STRIDE = 384, 128
 STEPS = 46
-"""Of which 39 count: a whole round of Trainer's `group_by_length` on these windows, from its longest to its shortest."""
+"""Of which 39 count: a whole round of Trainer's `group_by_length` on these windows, longest to shortest."""
 LR = 1e-4
 PEERS = {f"P0 pad to {MAX_LENGTH}": "--pad true", "P1 dynamic": "", **BEST_FLAGS}
 EVEN = "eval.threshold=0.5"
@@ -38,17 +38,15 @@ def questions(bench: Bench, pairs: int) -> str:
     return (
         f"- {counts['train']:,} questions of {SHARE:.0%} of the paragraphs, in windows of {MAX_LENGTH} tokens with a "
         f"stride of {STRIDE}; {BATCH} windows a step, learning rate {LR}\n"
-        f"- exact match and F1 of {counts['validation']:,} questions of other paragraphs after {bench.steps} steps, one "
-        f"judge for both: so few steps teach little more than to answer nothing, which is right for about half of them"
+        f"- exact match and F1 of {counts['validation']:,} questions of other paragraphs after {bench.steps} steps, "
+        "one judge for both: so few steps teach little more than to answer nothing, which is right for about half"
         f"\n\n{table(found)}"
     )
 
 
 def _ours(bench: Bench, data: Path, seed: int) -> Run:
     more = (f"data.stride={STRIDE}", EVEN)
-    work = Training(
-        task="squad_v2", steps=bench.steps, data=data, seed=seed, max_length=MAX_LENGTH, lr=LR, more=more
-    )
+    work = Training(task="squad_v2", steps=bench.steps, data=data, seed=seed, max_length=MAX_LENGTH, lr=LR, more=more)
     with tempfile.TemporaryDirectory(dir=bench.scratch) as folder:
         done = work.run(bench, folder)
         return replace(done.measured(batch=BATCH), **_judged(bench, data, f"{folder}/run/predictions/validation.json"))

@@ -99,7 +99,9 @@ def answer_tokens(offsets: Offsets, answers: dict[str, list[Any]]) -> tuple[int,
     end = start + len(answers["text"][0])
     if pairs[0][1][0] > start or pairs[-1][1][1] < end:
         return None
-    return max(place for place, pair in pairs if pair[0] <= start), min(place for place, pair in pairs if pair[1] >= end)
+    return max(place for place, pair in pairs if pair[0] <= start), min(
+        place for place, pair in pairs if pair[1] >= end
+    )
 
 
 def answers(questions: Dataset, asked: Dataset, logits: Sequence[np.ndarray]) -> dict[str, str]:

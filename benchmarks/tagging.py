@@ -22,7 +22,7 @@ PEERS = {"P1 dynamic": "", **BEST_FLAGS}
 
 @dataclass(frozen=True, kw_only=True)
 class Tagging:
-    """What both sides are to learn: `data` is a folder with train.jsonl, and validation.jsonl that is tagged at the end."""
+    """What both sides are to learn; `data` has train.jsonl, and validation.jsonl that is tagged at the end."""
 
     task: str
     data: Path
@@ -71,9 +71,7 @@ def tagging(bench: Bench, pairs: int, *, task: str) -> str:
         done, f1 = work.ours(bench, seed)
         return replace(done.measured(batch=BATCH), entity_f1=f1)
 
-    peers: dict[str, Side] = {
-        name: partial(work.theirs, bench, options=options) for name, options in PEERS.items()
-    }
+    peers: dict[str, Side] = {name: partial(work.theirs, bench, options=options) for name, options in PEERS.items()}
     found = take_turns(ours, peers, pairs=pairs)
     return (
         f"- {BATCH} sentences a step, learning rate {work.lr}\n"

@@ -280,8 +280,8 @@ def test_the_judge_refuses_a_model_whose_head_would_be_new(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny encoder with room for the 128 tokens of the benchmarks."""
-    return tiny_model(tmp_path_factory.mktemp("models") / "tiny", max_position_embeddings=128)
+    """A tiny encoder with room for the 384 tokens of the longest benchmark."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny", max_position_embeddings=384)
 
 
 def _measure(name: str, model: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
@@ -299,6 +299,28 @@ def test_the_smallest_training_gives_a_ratio(monkeypatch: pytest.MonkeyPatch, tm
     assert cells_of(text, "P1 dynamic", "ratio")[0].endswith("x (one pair)")
     assert "toy sentences, not the real data, fewer than 5 pairs, fewer than 60 steps" in text
     assert str(small) not in text and str(tmp_path) not in text
+
+
+@pytest.mark.slow
+def test_the_smallest_tagging_gives_a_ratio_and_entities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.tagging.PEERS", {"P1 dynamic": ""})
+    text = _measure("wnut17", small, monkeypatch, tmp_path)
+    assert cells_of(text, "P1 dynamic", "ratio")[0].endswith("x (one pair)")
+    assert "→" in cells_of(text, "P1 dynamic", "entity F1")[0]
+    assert "wnut17 (8,192 train, 500 validation, 1,000 test rows)" in text
+
+
+@pytest.mark.slow
+def test_the_smallest_questions_give_a_ratio_and_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.questions.PEERS", {"P0 pad to 384": "--pad true"})
+    text = _measure("squad", small, monkeypatch, tmp_path)
+    assert cells_of(text, "P0", "ratio")[0].endswith("x (one pair)")
+    assert all("→" in cells_of(text, "P0", column)[0] for column in ("exact match", "answer F1"))
+    assert "squad2_halfdev (2,728 questions)" in text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_cli.cli.console import print_json, print_table, say
@@ -15,6 +16,9 @@ def show_plan(plan: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(plan.as_dict())
         return
+    if plan.stages:
+        print_table(_stage_rows(plan.stages), ("stage", "state", "task", "steps", "time", "run"))
+        say("")
     say(f"task {plan.task}  ·  model {plan.model}")
     if plan.columns:
         say("columns  " + ", ".join(f"{role} = {name}" for role, name in plan.columns.items()))
@@ -34,6 +38,20 @@ def show_plan(plan: DryRun, *, as_json: bool) -> None:
         )
     say("")
     print_table(_plan_rows(plan.plan, plan.cost))
+
+
+def _stage_rows(stages: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """Each stage; what has been finished takes no steps and no time."""
+    from bert_cli.track import clock
+
+    rows = []
+    for number, stage in enumerate(stages, 1):
+        steps, time = "", ""
+        if "plan" in stage:
+            steps = "as many as time allows" if stage["plan"]["steps"] is None else str(stage["plan"]["steps"])
+            time = clock(stage["cost"]["training_seconds"])
+        rows.append((f"{number} {stage['name']}", stage["state"], stage.get("task", ""), steps, time, stage["run"]))
+    return rows
 
 
 def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, str]]:

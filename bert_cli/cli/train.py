@@ -13,14 +13,14 @@ import typer
 from bert_cli.cli.config import show_config
 from bert_cli.cli.console import note
 from bert_cli.cli.plan import show_plan
-from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, dist_flags, place_of, train_in_ranks
+from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, place_of, train_in_ranks
 from bert_cli.cli.result import show_result, show_seeds
+from bert_cli.cli.wanted import check_verb, wanted_recipe
 from bert_cli.errors import RankError, UsageError
-from bert_cli.launch import ALONE, tell_loss
-from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
+from bert_cli.launch import ALONE, Place, tell_loss
 
 if TYPE_CHECKING:
-    from bert_cli.recipe.load import Loaded
+    from bert_cli.recipe.schema import Recipe
 
 Words = Annotated[
     list[str] | None,
@@ -145,69 +145,47 @@ pretrain = _verb(
 
 
 def _train(verb: str, given: dict[str, Any]) -> None:
-    loaded = _load(verb, given)
-    _check_model(loaded)
+    """Refuse what can be refused early, then show, plan or train."""
+    loaded = wanted_recipe(verb, given)
     if given["print_config"]:
         show_config(loaded, as_json=given["as_json"])
         return
     if given["offline"]:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from bert_cli.run.find import find, require_task
+    from bert_cli.run.stages import find_all
 
-    task = require_task(loaded.recipe)
-    if task.objective == MINIMAL_PAIRS:
-        raise UsageError(
-            "U006",
-            f"the task {task.name} measures a model, and nothing is trained on it",
-            key="task",
-            found=task.name,
-            allowed="a task to train on: bertctl task ls",
-            help=f"bertctl eval MODEL --task {task.name}",
-        )
-    if task.pretrains != (verb == "pretrain"):
-        raise UsageError(
-            "U002",
-            f"the task {loaded.recipe.task} is not one of bertctl {verb}",
-            key="task",
-            found=loaded.recipe.task,
-            allowed=PRETRAINING if verb == "pretrain" else "any task that has labels",
-            help=f"bertctl {'finetune' if verb == 'pretrain' else 'pretrain'} with the same words",
-        )
+    check_verb(verb, loaded.recipe)
     place, wanted = place_of(loaded, given)
-    find(loaded.recipe, offline=given["offline"])
+    find_all(loaded, offline=given["offline"])
     if given["dry_run"]:
         from bert_cli.run.dryrun import dry_run
 
         show_plan(dry_run(loaded.recipe, offline=given["offline"], note=note), as_json=given["as_json"])
-        return
-    if given["seeds"] is not None:
-        _train_seeds(verb, given, loaded, world_size=max(place.world_size, wanted.world_size))
-        return
-    if wanted.world_size > 1 and place == ALONE:
+    elif given["seeds"] is not None:
+        _train_seeds(verb, given, loaded.recipe, world_size=max(place.world_size, wanted.world_size))
+    elif wanted.world_size > 1 and place == ALONE:
         train_in_ranks(given["context"], loaded, wanted, overwrite=given["overwrite"])
-        return
+    else:
+        _train_here(verb, given, loaded.recipe, place)
+
+
+def _train_here(verb: str, given: dict[str, Any], recipe: Recipe, place: Place) -> None:
+    """Train in this process, alone or as one rank of several."""
     from bert_cli.run.finetune import finetune as fit
 
     began = time.time()
-    silent = given["quiet"]
     try:
-        result = fit(
-            loaded.recipe,
-            offline=given["offline"],
-            overwrite=given["overwrite"],
-            quiet=silent,
-            note=(lambda _: None) if silent else note,
-        )
+        result = fit(recipe, **_manner(given), quiet=given["quiet"])
     except RankError as error:
         if not tell_loss(error):
             raise
         raise typer.Exit(error.exit_code) from error
-    if place.rank > 0:
-        return
-    show_result(result, verb=verb, began=began, as_json=given["as_json"])
+    if place.rank == 0:
+        show_result(result, verb=verb, began=began, as_json=given["as_json"])
 
 
-def _train_seeds(verb: str, given: dict[str, Any], loaded: Loaded, *, world_size: int) -> None:
+def _train_seeds(verb: str, given: dict[str, Any], recipe: Recipe, *, world_size: int) -> None:
+    """Train with several seeds, each in a process of its own."""
     if world_size > 1:
         raise UsageError(
             "U086",
@@ -219,112 +197,14 @@ def _train_seeds(verb: str, given: dict[str, Any], loaded: Loaded, *, world_size
         )
     from bert_cli.run.seeds import run_seeds
 
-    seeds = run_seeds(
-        loaded.recipe,
-        given["seeds"],
-        verb=verb,
-        offline=given["offline"],
-        overwrite=given["overwrite"],
-        note=(lambda _: None) if given["quiet"] else note,
-    )
+    seeds = run_seeds(recipe, given["seeds"], verb=verb, **_manner(given))
     show_seeds(seeds, as_json=given["as_json"])
 
 
-def _load(verb: str, given: dict[str, Any]) -> Loaded:
-    from bert_cli.recipe.keys import known_keys
-    from bert_cli.recipe.load import load_recipe
-
-    words = given["words"] or []
-    # A key that lacks its value is no recipe: the loader says what it should look like.
-    overrides = [word for word in words if "=" in word or word in known_keys().fields]
-    recipes = [word for word in words if word not in overrides]
-    if len(recipes) > 1:
-        raise UsageError(
-            "U001",
-            "only one recipe can be given",
-            key="RECIPE",
-            found=" ".join(recipes),
-            allowed="one recipe, and any number of key=value",
-            help=f"give {recipes[-1]} alone, with the line `extends: {recipes[0]}` in it",
-        )
-    if verb == "pretrain":
-        overrides += _cleared(given, overrides)
-    out = given["out"]
-    task = given["task"]
-    if verb == "pretrain" and task is None and not recipes:
-        task = "fill-mask"
-    flags = {
-        "task": task,
-        "model.name": given["model"],
-        "model.allow_bin": True if given["allow_bin"] else None,
-        "data.source": given["data"],
-        "data.max_length": given["max_length"],
-        "data.limit": given["limit"],
-        "train.seed": given["seed"],
-        "train.epochs": given["epochs"],
-        "train.lr": given["lr"],
-        "train.batch_size": given["batch_size"],
-        "train.precision": given["precision"],
-        "run.out": None if out is None else str(out),
-        "run.resume": given["resume"],
-        **dist_flags(given),
+def _manner(given: dict[str, Any]) -> dict[str, Any]:
+    """How runs are made, as the functions behind the commands take it."""
+    return {
+        "offline": given["offline"],
+        "overwrite": given["overwrite"],
+        "note": (lambda _: None) if given["quiet"] else note,
     }
-    recipe = recipes[0] if recipes else None
-    if recipe is not None and task is not None:
-        alone = load_recipe(recipe, overrides=overrides, flags={**flags, "task": None}, verb=verb)
-        _check_task(recipe, alone.recipe.task, task, verb=verb)
-    return load_recipe(recipe, task=task, overrides=overrides, flags=flags, verb=verb)
-
-
-def _cleared(given: dict[str, Any], overrides: list[str]) -> list[str]:
-    """What a recipe may say of the same thing under another key, which would win over what the command asks for."""
-    pairs = (("epochs", "train.epochs", "train.budget"), ("batch_size", "train.batch_size", "train.batch_sizes"))
-    words = [word.partition("=")[0] for word in overrides]
-    return [
-        f"{other}=" for flag, key, other in pairs if (given[flag] is not None or key in words) and other not in words
-    ]
-
-
-def _check_task(recipe: str, own: str | None, task: str, *, verb: str) -> None:
-    """Refuse a recipe of one task with the name of another: half of its settings would be the other's.
-
-    Raises:
-        UsageError: `own` is the recipe's task and another than `task` (U003).
-    """
-    from bert_cli.recipe.files import shipped_recipes
-
-    if own in (None, task):
-        return
-    leave_out = f"bertctl {verb} --task {task}, which brings its own recipe"
-    raise UsageError(
-        "U003",
-        f"the recipe '{recipe}' is one of another task than --task",
-        key="--task",
-        found=f"{task}, and the recipe's task {own}",
-        allowed=f"one of them, or --task {own}",
-        help=leave_out if f"{verb}/{task}" in shipped_recipes() else f"leave --task {task} out",
-    )
-
-
-def _check_model(loaded: Loaded) -> None:
-    """Refuse the shape of a new model beside the name of a trained one, which would win without a word.
-
-    Raises:
-        UsageError: both are given (U004).
-    """
-    model = loaded.recipe.model
-    if model.name is None or not (model.config or model.size):
-        return
-    key = f"model.config.{next(iter(model.config))}" if model.config else "model.size"
-    shape = [f"model.size {model.size}"] if model.size else []
-    shape += [f"model.config with {', '.join(model.config)}"] if model.config else []
-    undo = " ".join(f"model.{name}=" for name in ("config", "size") if getattr(model, name))
-    raise UsageError(
-        "U004",
-        "model.name is a model to start from, model.size and model.config are one from scratch",
-        where=loaded.origins[key].place or None,
-        key=key,
-        found=f"{model.name}, and {' and '.join(shape)}",
-        allowed="one of the two",
-        help=f"{undo} goes on from the model; leave the model out to make a new one",
-    )

@@ -38,13 +38,8 @@ def only_writer(lock: Path, *, waiting: Callable[[], None] = lambda: None) -> It
     """
     while True:
         with lock.open("w") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(held, fcntl.LOCK_EX)
-            except OSError:
-                pass
+            with contextlib.suppress(OSError):
+                _hold(held.fileno(), waiting)
             # The writer before may have deleted the file that this one waited for.
             if _same_file(held.fileno(), lock):
                 try:
@@ -77,6 +72,14 @@ def named_shortage(folder: Path, *, help: str) -> Iterator[None]:
             found=f"{shutil.disk_usage(place).free / 1e6:.0f} MB free",
             help=help,
         ) from error
+
+
+def _hold(handle: int, waiting: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _same_file(handle: int, path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Which choice a label means: by name, by letter, by number, or by its text.
 
-Names that the choices bring along come first, then those of `data.labels`; then `A` is the first choice; then whole
-numbers, which count from 0 or from 1 as the data show; then the text of one choice. Everything else is refused.
+Names that the choices bring along come first, then those of `data.labels`; then whole numbers, which count from 0 or
+from 1 as the data show; then `A` is the first choice; then the text of one choice, which comes before numbers and
+letters in data whose labels are texts elsewhere. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class ChoiceLabels:
     Attributes:
         first: the number of the first choice, 0 or 1; None until some label shows it.
         shown_by: the file and line of that label.
+        worded: whether some label can only be the text of a choice.
     """
 
     def __init__(self, names: tuple[str, ...] | None = None) -> None:
@@ -37,14 +39,18 @@ class ChoiceLabels:
         self.first: int | None = None
         self.shown_by: str | None = None
         self.counted = 0
+        self.worded = False
 
     def learn(
         self, cells: Sequence[object], choices: Sequence[Choices], lines: npt.NDArray[np.int64], origin: str
     ) -> None:
-        """Look for a label that shows from which number this data set counts: 0, or that of the last choice."""
+        """Look for labels that show what others mean: the number 0 or that of the last choice, or the text of one."""
         for cell, row, line in zip(cells, choices, lines, strict=True):
             number = self._number(cell, row)
             if number is None:
+                letter = isinstance(cell, str) and _is_letter(cell.strip())
+                if not letter and self._named(cell, row) is None and _by_text(cell, row) is not None:
+                    self.worded = True
                 continue
             self.counted += 1
             if self.first is None and number in (0, len(row.texts)):
@@ -106,6 +112,8 @@ class ChoiceLabels:
 
     def _place(self, cell: object, choices: Choices) -> int | None:
         named = self._named(cell, choices)
+        if named is None and self.worded:
+            named = _by_text(cell, choices)
         if named is not None:
             return named
         number = self._number(cell, choices)
@@ -117,7 +125,7 @@ class ChoiceLabels:
         if _is_letter(cell.strip()) and not any(map(_is_letter, self._names(choices))):
             place = ord(cell.strip().upper()) - ord("A")
             return place if place < len(choices.texts) else None
-        return choices.texts.index(cell) if choices.texts.count(cell) == 1 else None
+        return _by_text(cell, choices)
 
     def _refusal(self, cell: object, choices: Choices, *, where: str) -> DataError:
         count = len(choices.texts)
@@ -142,6 +150,11 @@ class ChoiceLabels:
 def _is_mark(cell: object) -> bool:
     """-1, which means 'no label'."""
     return whole_number(cell) == -1
+
+
+def _by_text(cell: object, choices: Choices) -> int | None:
+    """The place of the only choice whose text this is."""
+    return choices.texts.index(cell) if isinstance(cell, str) and choices.texts.count(cell) == 1 else None
 
 
 def _is_letter(word: str) -> bool:

@@ -6,25 +6,23 @@ absent, but not both. Every label is checked against the choices of its row befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from bert_cli.data.choice_cells import Choices, columns_of, read_choices
+from bert_cli.data.choice_cells import Choices, read_choices
 from bert_cli.data.choice_labels import ChoiceLabels, unlabelled
-from bert_cli.data.columns import Columns, check_agreement, check_roles, find_roles, prepared_row
+from bert_cli.data.choice_table import TEXTS, choice_cells_of, read_table, table_of, texts_of
+from bert_cli.data.columns import Columns, check_agreement, prepared_row
 from bert_cli.data.source import Source
 from bert_cli.data.splits import load_splits
 from bert_cli.data.stream import Record
-from bert_cli.errors import DataError, closest, listing
+from bert_cli.errors import DataError
 from bert_cli.inspect.contents import Contents
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
-
-TEXTS = ("context", "question")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +122,7 @@ def load_choices(
     tables: list[Columns] = []
 
     def read(name: str, source: Source) -> ChoiceRows:
-        table = _read_table(task, data, source, require_label=name in require_labels)
+        table = read_table(task, data, source, require_label=name in require_labels)
         tables.append(table)
         check_agreement(tables[0], table)
         return rows_of(table, task, name=name)
@@ -152,7 +150,7 @@ def given_choices(
     unasked = replace(task, columns={role: names for role, names in task.columns.items() if role != "label"})
     data = DataSection(columns=dict(columns or {}))
     try:
-        return rows_of(_table(unasked, data, records, origin=origin), unasked, name="")
+        return rows_of(table_of(unasked, data, records, origin=origin), unasked, name="")
     except DataError as error:
         # There is no recipe whose keys could be set.
         if error.key is not None and error.key.startswith("data.columns."):
@@ -164,8 +162,8 @@ def given_choices(
 def rows_of(table: Columns, task: Task, *, name: str) -> ChoiceRows:
     """The rows of a table as they are read."""
     places = [f"{table.origin}:{line}" for line in table.lines]
-    contexts, questions = (_texts(table, role, places) for role in TEXTS)
-    choices = [read_choices(cells, where=where) for cells, where in zip(_choice_cells(table), places, strict=True)]
+    contexts, questions = (texts_of(table, role, places) for role in TEXTS)
+    choices = [read_choices(cells, where=where) for cells, where in zip(choice_cells_of(table), places, strict=True)]
     read = [
         _read_as(task, context, question, own.texts, where)
         for context, question, own, where in zip(contexts, questions, choices, places, strict=True)
@@ -181,18 +179,6 @@ def rows_of(table: Columns, task: Task, *, name: str) -> ChoiceRows:
         lines=np.asarray(table.lines, dtype=np.int64),
         origin=table.origin,
     )
-
-
-def _texts(table: Columns, role: str, places: Sequence[str]) -> list[str]:
-    cells = table.cells.get(role)
-    if cells is None:
-        return [""] * len(places)
-    return [_text(cell, role, where) for cell, where in zip(cells, places, strict=True)]
-
-
-def _choice_cells(table: Columns) -> list[tuple[tuple[str, object], ...]]:
-    """Columns with their values, as `_table` puts them together."""
-    return cast(list[tuple[tuple[str, object], ...]], table.cells["choices"])
 
 
 def _read_as(
@@ -221,105 +207,3 @@ def _with_targets(rows: ChoiceRows, labels: ChoiceLabels, *, required: bool) -> 
             )
         return rows
     return replace(rows, targets=labels.read(rows.cells, rows.choices, rows.lines, rows.origin))
-
-
-def _read_table(task: Task, data: DataSection, source: Source, *, require_label: bool) -> Columns:
-    check_roles(task, data)
-    absent = frozenset() if require_label else frozenset({"label"})
-    return _table(task, data, source.records(data), origin=source.origin, may_lack=absent, header=source.header)
-
-
-def _table(
-    task: Task,
-    data: DataSection,
-    records: Iterable[Record],
-    *,
-    origin: str,
-    may_lack: frozenset[str] = frozenset(),
-    header: Callable[[int], str] | None = None,
-) -> Columns:
-    """Cells by role; those of `choices` are tuples of columns with their values.
-
-    JSON rows may differ in their columns, so that roles are looked for in each new set of them.
-    """
-    known: dict[tuple[str, ...], dict[str, str]] = {}
-    cells: dict[str, list[object]] = {role: [] for role in task.columns}
-    names: dict[str, str] = {}
-    lines = []
-    for record in records:
-        columns = tuple(record.values)
-        if columns not in known:
-            where = header(record.line) if header else f"{origin}:{record.line}"
-            known[columns] = _roles(task, data, record.values, may_lack=may_lack, where=where)
-            names = {**known[columns], **names}
-        roles = known[columns]
-        for role in task.columns:
-            if role == "choices":
-                cells[role].append(tuple((name, record.values[name]) for name in columns_of(roles[role], columns)))
-            else:
-                cells[role].append(record.values[roles[role]] if role in roles else None)
-        lines.append(record.line)
-    if "label" not in names:
-        cells.pop("label", None)
-    return Columns(origin, names, cells, lines, next(iter(known), ()))
-
-
-def _roles(
-    task: Task, data: DataSection, values: Mapping[str, object], *, may_lack: frozenset[str], where: str
-) -> dict[str, str]:
-    """The column of each role in one row; of `choices`, its name as `columns_of` reads it."""
-    may_lack = (task.optional | may_lack) - set(data.columns) | {"choices"}
-    aside = replace(task, columns={role: names for role, names in task.columns.items() if role != "context"})
-    names = find_roles(aside, data, tuple(values), may_lack=may_lack, where=where)
-    if "context" in task.columns:
-        # Some data call the context `question`, and what is asked by another name.
-        behind = replace(task, columns={"context": task.columns["context"]})
-        left = tuple(column for column in values if column != names.get("question"))
-        names |= find_roles(behind, data, left, may_lack=may_lack, where=where)
-    chosen = data.columns.get("choices")
-    wanted = (chosen,) if chosen is not None else task.columns["choices"]
-    found = next((name for name in wanted if columns_of(name, values)), None)
-    if found is None and chosen is None and isinstance(values.get(names.get("question", "")), dict):
-        # As ARC and CommonsenseQA were published, the choices are a part of the question.
-        found = names["question"]
-    if found is None:
-        meant = next(filter(None, (closest(name, tuple(values)) for name in wanted)), None)
-        raise DataError(
-            "D040",
-            "there is no column for 'choices'",
-            where=where,
-            key="data.columns.choices",
-            found=f"none of {listing(wanted, 8)}" if len(wanted) > 1 else wanted[0],
-            allowed=listing(values) + (f" (did you mean '{meant}'?)" if meant else ""),
-            help="data.columns.choices=COLUMN, or several with commas between, or ending* for ending0, ending1 …",
-        )
-    if not any(role in names for role in TEXTS):
-        raise DataError(
-            "D146",
-            "there is neither a question nor a context",
-            where=where,
-            key="data.columns.question",
-            found=listing(values),
-            allowed=f"a column {listing(task.columns['question'], 6)}",
-            help="data.columns.question=COLUMN",
-        )
-    return {**names, "choices": found}
-
-
-def _text(cell: object, role: str, where: str) -> str:
-    """A question or a context; null is none."""
-    if isinstance(cell, dict) and isinstance(cell.get("stem"), str):
-        cell = cell["stem"]
-    if cell is None:
-        return ""
-    if not isinstance(cell, str):
-        raise DataError(
-            "D147",
-            f"the {role} of this row is a {type(cell).__name__}, not a string",
-            where=where,
-            key=f"data.columns.{role}",
-            found=repr(cell),
-            allowed="a string (it may be empty)",
-            help="write the value in quotes, or delete the row",
-        )
-    return cell

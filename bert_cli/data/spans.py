@@ -101,7 +101,7 @@ def _is_place(value: object) -> bool:
 
 def _placed(start: int, end: int, labels: list[str], passage: str | None, *, text: str, where: str) -> list[Span]:
     """The entry as spans of code points, one for each of its labels."""
-    if passage is not None and text[max(start, 0) : max(end, 0)] != passage:
+    if passage is not None and not _marks(text, start, end, passage):
         start, end = _understood(start, end, passage, text=text, where=where)
     if not 0 <= start <= end <= len(text):
         raise DataError(
@@ -126,9 +126,13 @@ def _placed(start: int, end: int, labels: list[str], passage: str | None, *, tex
     return [Span(start, start + len(marked.strip()), label) for label in labels]
 
 
+def _marks(text: str, start: int, end: int, passage: str) -> bool:
+    return 0 <= start <= end <= len(text) and text[start:end] == passage
+
+
 def _understood(start: int, end: int, passage: str, *, text: str, where: str) -> tuple[int, int]:
     """Places that were counted otherwise: inclusive ends, or UTF-16 units as in JavaScript."""
-    if start >= 0 and text[start : end + 1] == passage:
+    if _marks(text, start, end + 1, passage):
         return start, end + 1
     units = text.encode("utf-16-le")
     if start >= 0 and units[2 * start : 2 * end] == passage.encode("utf-16-le"):

@@ -192,7 +192,7 @@ def settle(
         DataError: nothing but `O` is known (D116), or the model's classes are no tags of BIO (D105).
     """
     given = given_names(task, data)
-    scheme = _scheme(task, data, tags, known=model or given)
+    scheme = _scheme(task, data, tags, model=model)
     if model is not None:
         _check_model(model, scheme)
         return TagClasses(model, scheme, "the model has", task.label_aliases, of_model=True)
@@ -218,14 +218,14 @@ def settle(
 
 
 def _scheme(
-    task: Task, data: DataSection, tags: Sequence[Sequence[str]] | None, *, known: Sequence[str] | None
+    task: Task, data: DataSection, tags: Sequence[Sequence[str]] | None, *, model: tuple[str, ...] | None
 ) -> Scheme:
     if tags is None:
         return "bio"
     declared = data.scheme if data.scheme != "auto" else task.scheme
     if declared != "auto":
         return cast(Scheme, declared)
-    if known is not None and not marks_entities(known):
+    if model is not None and not marks_entities(model):
         return "plain"
     return detect(tags)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from bert_cli.errors import UsageError
 from bert_cli.inspect.contents import Contents
+from bert_cli.inspect.finding import verb
 from bert_cli.inspect.lengths import Lengths, histogram
 
 TOP = 20
@@ -110,7 +111,11 @@ def draw(file: Path, splits: Sequence[tuple[Contents, Lengths]], *, title: str, 
         figure.savefig(file, format="png")
     names = dict.fromkeys(name for split, _ in splits for name in split.classes or ())
     unwritten = sum(not writable(name) for name in names)
-    return f"no font here can write {unwritten} class names: install one, as fonts-noto-cjk" if unwritten else None
+    if not unwritten:
+        return None
+    return (
+        f"no font here can write {unwritten} class {verb(unwritten, 'name', 'names')}: install one, as fonts-noto-cjk"
+    )
 
 
 def writable(name: str) -> bool:

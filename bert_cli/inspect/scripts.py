@@ -26,7 +26,8 @@ USUAL = 0.5
 
 # Blocks of the Unicode Standard 16.0 (Blocks.txt) that hold letters, as first-last code points.
 _BLOCKS = {
-    "Latin": "41-5a 61-7a aa ba c0-d6 d8-f6 f8-2af 1e00-1eff 2c60-2c7f a720-a7ff ab30-ab6f ff21-ff3a ff41-ff5a",
+    "Latin": "41-5a 61-7a aa ba c0-d6 d8-f6 f8-2af 1d00-1dbf 1e00-1eff 2071-209c 2c60-2c7f "
+    "a720-a7ff ab30-ab6f fb00-fb06 ff21-ff3a ff41-ff5a",
     "Greek": "370-3ff 1f00-1fff",
     "Cyrillic": "400-52f 1c80-1c8f 2de0-2dff a640-a69f",
     "Armenian": "530-58f",

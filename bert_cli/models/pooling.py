@@ -33,18 +33,19 @@ _UNDERSTOOD = ("Transformer", "Pooling", "Normalize")
 
 
 def pool(hidden: torch.Tensor, attention_mask: torch.Tensor, mode: str) -> torch.Tensor:
-    """One vector of length 1 for each text, fp32.
+    """One vector of length 1 for each text, in fp32 at least.
 
     Shapes: `[B, L, H]`, `[B, L]` to `[B, H]`.
 
     Args:
         mode: `mean` of the real tokens, or `cls`, the first one.
     """
+    hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
     if mode == "cls":
-        pooled = hidden[:, 0].float()
+        pooled = hidden[:, 0]
     else:
-        real = attention_mask.unsqueeze(-1).float()
-        pooled = (hidden.float() * real).sum(1) / real.sum(1).clamp(min=1e-9)
+        real = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * real).sum(1) / real.sum(1).clamp(min=1e-9)
     return functional.normalize(pooled, dim=-1)
 
 

@@ -209,9 +209,7 @@ class Layers:
         if not isinstance(name, str) or os.path.isabs(name):
             return name
         try:
-            found = find_recipe(
-                name, verb=self.verb, beside=source.folder, where=source.place(dotted), key="stages"
-            )
+            found = find_recipe(name, verb=self.verb, beside=source.folder, where=source.place(dotted), key="stages")
         except BertctlError as error:
             self.errors.append(error)
             return name

@@ -113,7 +113,7 @@ def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offl
     lengths: dict[str, Lengths]
     room = None
     if tokens:
-        reading = Reading(recipe, task, _tokenizer(recipe, offline=offline), loaded.labels)
+        reading = _reading(recipe, task, loaded.labels, offline=offline)
         lengths = {name: token_lengths(family, loaded.splits[name], reading) for name in described}
         room = reading.tokenizer.model_max_length
     else:
@@ -195,11 +195,11 @@ def _listed(allowed: str | Sequence[str]) -> str:
     return allowed if isinstance(allowed, str) else listing(allowed)
 
 
-def _tokenizer(recipe: Recipe, *, offline: bool) -> Any:
+def _reading(recipe: Recipe, task: Task, labels: tuple[str, ...] | None, *, offline: bool) -> Reading:
     from bert_cli.models.build import load_tokenizer
     from bert_cli.models.locate import locate
 
-    name = recipe.model.tokenizer or recipe.model.name
-    assert name is not None
-    revision = recipe.model.revision if recipe.model.tokenizer is None else None
-    return load_tokenizer(locate(name, revision=revision, offline=offline, weights=False).folder)
+    name, revision = recipe.model.tokenizer or recipe.model.name, recipe.model.revision
+    assert name is not None, "tokens are counted where a tokenizer is named"
+    found = locate(name, revision=None if recipe.model.tokenizer else revision, offline=offline, weights=False)
+    return Reading(recipe, task, load_tokenizer(found.folder), labels, found.folder)

@@ -10,7 +10,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice
 from typing import Any
 
@@ -22,6 +22,10 @@ from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built, build
 from bert_cli.run.finetune import make_scorer, prepare
+from bert_cli.run.places import with_source
+from bert_cli.run.rehearse import rehearse
+from bert_cli.run.stage_cache import Kept, kept, left
+from bert_cli.run.stages import chain_of
 from bert_cli.runtime import Runtime
 from bert_cli.train.engine import train
 
@@ -41,6 +45,8 @@ class DryRun:
             micro-batches; passes of one process.
         cost: seconds a step, estimated seconds of all steps (or the time given for them), peak memory in MB; of one
             process of those planned.
+        stages: what is run before, each with its `name`, its `state` (`finished`, `begun`, `new`, or `not needed`
+            where a later one is finished), its folder `run`, and what it would do, as here.
     """
 
     task: str
@@ -50,6 +56,7 @@ class DryRun:
     splits: dict[str, dict[str, Any]]
     plan: dict[str, Any]
     cost: dict[str, Any]
+    stages: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines."""
@@ -58,15 +65,46 @@ class DryRun:
 
 def dry_run(recipe: Recipe, *, offline: bool = False, note: Callable[[str], None] = lambda _: None) -> DryRun:
     """Find out what the recipe would do."""
+    if recipe.stages:
+        return _dry_chain(recipe, offline=offline, note=note)
     prepared = prepare(recipe, offline=offline, note=note, keep=False)
     make_scorer(prepared)
     built = build(prepared, note=note, processes=recipe.dist.processes)
+    shape = f"{recipe.model.size or recipe.model.config.get('model_type', 'bert')} from scratch"
+    return _found(prepared, built, model=recipe.model.name or shape)
+
+
+def _dry_chain(recipe: Recipe, *, offline: bool, note: Callable[[str], None]) -> DryRun:
+    """The same of a recipe with stages; one that has not been run hands on a model that has learnt nothing."""
+    chain = chain_of(with_source(recipe))
+    runs = kept(chain, offline=offline)
+    found: dict[int, DryRun] = {}
+    for stage, prepared, built in rehearse(chain, runs, offline=offline, note=note, keep=False):
+        model = prepared.recipe.model.name or "from scratch"
+        if stage.number > 1:
+            model = f"of stage {stage.number - 1} ({chain.all[stage.number - 2].name})"
+        found[stage.number] = _found(prepared, built, model=model)
+    stages = [_stage(run, found.get(run.stage.number), needed=run in left(runs)) for run in runs]
+    return replace(found[chain.last.number], stages=stages)
+
+
+def _stage(run: Kept, found: DryRun | None, *, needed: bool) -> dict[str, Any]:
+    state = "finished" if run.finished else "not needed" if not needed else "begun" if run.begun else "new"
+    facts: dict[str, Any] = {"name": run.stage.name, "state": state, "run": str(run.run.path)}
+    if found is not None:
+        facts |= {name: value for name, value in found.as_dict().items() if name != "stages"}
+    return facts
+
+
+def _found(prepared: Prepared, built: Built, *, model: str) -> DryRun:
+    """What can be said and measured before the first step."""
+    recipe = prepared.recipe
     # What one of the ranks has to do; the exchange between them is not measured.
     built = replace(built, plan=replace(built.plan, world_size=recipe.dist.processes))
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, keep=False)
     return DryRun(
         task=prepared.task.name,
-        model=recipe.model.name or f"{recipe.model.size or recipe.model.config.get('model_type', 'bert')} from scratch",
+        model=model,
         columns=prepared.store.facts["columns"],
         labels=list(prepared.labels) if prepared.labels else None,
         splits={name: _split(prepared, name) for name in sorted(prepared.store.splits)},

@@ -59,21 +59,42 @@ def finetune(
     place = joined() or ALONE
     _check_processes(recipe, place)
     with Ranks(place, device=choose_device(recipe.dist.device), timeout=recipe.dist.timeout) as ranks:
+        if recipe.stages:
+            # Which consist of runs like this one.
+            from bert_cli.run.chain import Manner, train_chain
+
+            return train_chain(recipe, ranks, overwrite=overwrite, manner=Manner(offline, quiet, note))
         if not ranks.is_main:
-            return _follow(recipe, ranks, offline=offline)
-        return _lead(recipe, ranks, offline=offline, overwrite=overwrite, quiet=quiet, note=note)
+            return follow(recipe, ranks, offline=offline)
+        return lead(Job(recipe, recipe), ranks, offline=offline, overwrite=overwrite, quiet=quiet, note=note)
 
 
-def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool, note: Note) -> Result:
+@dataclass(frozen=True)
+class Job:
+    """One run to make.
+
+    Attributes:
+        recipe: how the model is trained.
+        asked: what the run folder records: the same recipe, or the one with the stages whose model is trained here.
+        stages: those stages, for the lock file.
+    """
+
+    recipe: Recipe
+    asked: Recipe
+    stages: tuple[dict[str, str], ...] = ()
+
+
+def lead(job: Job, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool, note: Note) -> Result:
     """The run as rank 0 sees it, which alone decides, writes and speaks."""
-    fallback = rundir.fallback_out(recipe, require_task(recipe).name)
-    run = rundir.choose(recipe, fallback=fallback, overwrite=overwrite)
+    recipe, asked = job.recipe, job.asked
+    fallback = rundir.fallback_out(asked, require_task(asked).name)
+    run = rundir.choose(asked, fallback=fallback, overwrite=overwrite)
     check_trackers(recipe.run.trackers)
-    if recipe.run.resume != "never" and not overwrite and (done := finished(recipe, run)):
+    if asked.run.resume != "never" and not overwrite and (done := finished(asked, run)):
         note(f"{run.path} is finished already")
         ranks.share(_Start(str(run.path), finished=done.as_json()).as_json())
         return done
-    resume_from = None if overwrite else checkpoint_of(recipe, run, note=note)
+    resume_from = None if overwrite else checkpoint_of(asked, run, note=note)
     with ranks.machine_by_machine():
         prepared = prepare(recipe, offline=offline, note=note)
     if resume_from is not None:
@@ -87,18 +108,20 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
     runtime = _runtime(recipe, run if resume_from else None, ranks)
     built = _built(prepared, ranks, note=note)
     lock = rundir.lock_facts(
-        recipe_hash(recipe),
+        recipe_hash(asked),
         runtime,
         fingerprints=prepared.store.facts["fingerprints"],
         model=_model_facts(prepared),
     )
+    if job.stages:
+        lock["stages"] = job.stages
     if recipe.run.trackers:
         # Trackers ask accelerate which process they are in, and the first to ask decides the device.
         _ = runtime.accelerator
     fresh = recipe.run.out is None and recipe.run.resume == "never" and not overwrite
     with rundir.claimed(run, overwrite=overwrite, fresh=fresh) as held:
         tell_run(held.path)
-        rundir.create(held, dump_recipe(recipe), lock)
+        rundir.create(held, dump_recipe(asked), lock)
         arithmetic = f"{runtime.precision.name} ({runtime.precision.reason})"
         many = f" × {ranks.world_size}" if ranks.world_size > 1 else ""
         note(f"run folder {held.path}  ·  {runtime.device_type}{many}, {arithmetic}")
@@ -112,7 +135,7 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
                 log_every=recipe.run.log_every,
                 trackers=recipe.run.trackers,
                 folder=held.path,
-                settings=recipe.model_dump(mode="json"),
+                settings=asked.model_dump(mode="json"),
                 quiet=quiet,
             ) as tracker,
         ):
@@ -123,7 +146,7 @@ def _lead(recipe: Recipe, ranks: Ranks, *, offline: bool, overwrite: bool, quiet
     return result
 
 
-def _follow(recipe: Recipe, ranks: Ranks, *, offline: bool) -> Result:
+def follow(recipe: Recipe, ranks: Ranks, *, offline: bool) -> Result:
     """The run as any other rank sees it: it computes its share, touches no run folder and says nothing."""
     start = _Start(**ranks.share(None))
     run = RunDir(Path(start.run))

@@ -72,10 +72,10 @@ def same_recipe(recipe: Recipe, run: RunDir) -> None:
     """
     if not run.recipe.is_file():
         return
-    old, new = _flat(load_recipe(str(run.recipe)).recipe), _flat(recipe)
+    old, new = settings_of(load_recipe(str(run.recipe)).recipe), settings_of(recipe)
     if _moved(old["data.mix"], new["data.mix"]):
         new["data.mix"] = old["data.mix"]
-    changed = [key for key in new if old.get(key) != new[key] and not key.startswith(_MAY_DIFFER)]
+    changed = [key for key in new if old.get(key) != new[key]]
     if changed:
         other = (
             f"train on in a new run: --model {run.path} --out ANOTHER" if run.best.is_dir() else "name another --out"

@@ -48,7 +48,8 @@ def prepare_source(
             key="data.source",
             found="a folder of tokens",
             allowed="text, JSON lines or parquet",
-            help=f"bertctl data stats {source} shows what it holds; bertctl pretrain bert-mini-wiki --data {source} learns from it",
+            help=f"bertctl data stats {source} shows what it holds; bertctl pretrain bert-mini-wiki --data {source} "
+            "learns from it",
         )
     return prepare_corpus_folder(
         folder,

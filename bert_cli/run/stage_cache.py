@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bert_cli.data.source import find_sources
 from bert_cli.env import cache_dir
@@ -47,16 +46,23 @@ class Kept:
         return self.run.read_status().get("state") == "done" and self.run.best.is_dir()
 
     @property
-    def state(self) -> str:
-        """`finished`, `begun` or `new`."""
-        return "finished" if self.finished else "begun" if self.run.recipe.is_file() else "new"
+    def begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.run.path.is_dir() and any(self.run.path.iterdir())
+
+    @property
+    def reached(self) -> str:
+        """What a finished run was selected by."""
+        result = self.run.read_status()["result"]
+        value = result["value"]
+        return f"{result['metric']} {'undefined' if value is None else f'{value:.4f}'}"
 
     @property
     def lock(self) -> Path:
         """Held while a process looks at the run or makes it."""
         return self.run.path.with_name(f".lock-{self.run.path.name}")
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, str]:
         """For the lock file of what starts from it."""
         return {"name": self.stage.name, "fingerprint": self.fingerprint}
 
@@ -77,6 +83,12 @@ def kept(chain: Chain, *, offline: bool = False) -> list[Kept]:
         folder = cache_dir() / FOLDER / f"{stage.name}-{before[:16]}"
         found.append(Kept(stage, before, RunDir(folder)))
     return found
+
+
+def left(runs: Sequence[Kept]) -> Sequence[Kept]:
+    """The last finished run and those after it: what came before is in its model."""
+    last = max((index for index, run in enumerate(runs) if run.finished), default=0)
+    return runs[last:]
 
 
 def _fingerprint(recipe: Recipe, start: str, *, offline: bool) -> str:

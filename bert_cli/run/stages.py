@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,9 @@ class Stage:
     recipe: Recipe
     title: str = ""
 
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Let errors inside the block say which stage they are about; their codes and exit codes stay."""
-        try:
-            yield
-        except BertctlError as error:
-            for each in error.errors if isinstance(error, ErrorGroup) else (error,):
-                if self.title:
-                    each.message = f"{self.title}: {each.message}"
-            raise
+    def named(self) -> AbstractContextManager[None]:
+        """Let errors inside the block say which stage they are about."""
+        return about(self.title)
 
 
 @dataclass(frozen=True)
@@ -71,6 +64,17 @@ class Chain:
     def all(self) -> tuple[Stage, ...]:
         """The stages and the recipe, in the order in which they are run."""
         return (*self.stages, self.last)
+
+
+@contextmanager
+def about(title: str) -> Iterator[None]:
+    """Let errors inside the block begin with a title, unless it is empty; their codes and exit codes stay."""
+    try:
+        yield
+    except BertctlError as error:
+        for each in error.errors if isinstance(error, ErrorGroup) else (error,):
+            each.message = f"{title}: {each.message}" if title else each.message
+        raise
 
 
 def going_on(recipe: Recipe, name: str, *, reset_head: bool = False) -> Recipe:

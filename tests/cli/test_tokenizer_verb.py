@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,13 @@ def test_a_text_is_shown_whole_and_without_padding(cli: Cli, tiny_bert: Path) ->
     tokenizer.save(str(file))
     for text in ("the film", "the film was good " * 40):
         assert cli("tokenizer", "show", "padded", text, "--json").json["tokens"] == text.split()
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_a_full_disk_ends_with_7_and_leaves_nothing(cli: Cli, kind: str, small_disk: Callable[[int], None]) -> None:
+    small_disk(1_000)
+    done = cli(*WORDS, "--kind", kind)
+    small_disk(resource.RLIM_INFINITY)
+    assert done.code == 7 and "error[P021]" in done.err and not Path("tok").exists()
+    assert sorted(path.name for path in Path().iterdir()) == ["corpus.txt"]
+    assert cli(*WORDS, "--kind", kind).code == 0

@@ -64,6 +64,10 @@ def _letters(count: int) -> list[str]:
     return [chr(ord("A") + place) for place in range(count)]
 
 
+def question(label: Any, *choices: str) -> dict[str, Any]:
+    return {"question": "?", "choices": list(choices or ("a", "b", "c")), "label": label}
+
+
 LAYOUTS: dict[str, Any] = {
     "list": lambda q, c, t: {"question": q, "choices": c, "label": t},
     "letters": lambda q, c, t: {"question": q, "options": c, "answer": _letters(5)[t]},
@@ -127,6 +131,13 @@ def test_names_of_data_labels_say_what_numbers_mean(tmp_path: Path) -> None:
     assert [target for _, _, target in shown(sure)] == [0, 1] and sure.doubts == ()
 
 
+def test_a_label_is_the_text_of_a_choice_in_data_whose_labels_are_texts(tmp_path: Path) -> None:
+    mixed = [question("3", "2", "3", "5"), question("A", "B", "C", "A"), question("no", "yes", "no")]
+    assert [target for _, _, target in shown(load(write(tmp_path / "train.jsonl", mixed)))] == [1, 2, 1]
+    numbers = [question("2", "2", "3", "5"), question("0", "1", "7", "0")]
+    assert [target for _, _, target in shown(load(write(tmp_path / "train.jsonl", numbers)))] == [2, 0]
+
+
 def test_one_split_shows_the_other_from_where_labels_count(tmp_path: Path) -> None:
     for name, labels in (("train", (1, 3)), ("validation", (2, 2))):
         write(tmp_path / f"{name}.jsonl", [{"question": "?", "choices": ["a", "b", "c"], "label": n} for n in labels])
@@ -152,10 +163,6 @@ def test_a_split_without_labels_says_so(cell: Any, tmp_path: Path) -> None:
     loaded = load_choices(task, section, sources=sources, splits=("test",), require_labels=(), seed=1)
     assert loaded.splits["test"].targets is None
     assert refused(path).code == "D044"
-
-
-def question(label: Any, *choices: str) -> dict[str, Any]:
-    return {"question": "?", "choices": list(choices or ("a", "b", "c")), "label": label}
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_the_fingerprint_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    assert "--data" in str(refused(tmp_path / "none.txt", "D080").help)
+    assert "check the path" in str(refused(tmp_path / "none.txt", "D080").help)
     refused(tmp_path / "*.txt", "D080")
     assert refused(tmp_path, "D081").found == "nothing"
     (tmp_path / "meta.json").write_text("{}")

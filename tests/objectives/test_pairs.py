@@ -63,6 +63,14 @@ def test_true_pairs_cover_their_block_and_are_cut_at_a_sentence_end(name: str) -
     assert all(cuts[row] == set(STORE.ends[row][:-1].tolist()) for row in range(len(STORE)) if len(STORE.ends[row]) > 1)
 
 
+def test_the_second_text_has_a_segment_of_its_own_whatever_the_tokenizer_gives() -> None:
+    for family in ("bert", "roberta"):
+        batch = collate(SentencePairs("fill-mask-nsp", **options(family)), STORE, range(8))
+        segments, _ = objective_of("fill-mask-nsp").pairs(STORE, np.arange(8), epochs=np.zeros(8, dtype=np.int64))
+        seconds = batch.inputs["token_type_ids"].sum(dim=1).tolist()
+        assert seconds == [second.size + 1 for _, second in segments], "the text and the token behind it"
+
+
 def test_a_foreign_segment_is_never_of_the_same_document() -> None:
     store = blocks(40, vocab_size=40, per_document=20)
     found = [(row, second) for row, (_, second), label in many("fill-mask-nsp", store, 60) if label == 1]

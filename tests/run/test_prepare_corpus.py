@@ -244,6 +244,15 @@ def test_what_pairs_have_to_do_without_is_said(overrides: list[str], said: str |
     assert said is None or any(said in line for line in notes)
 
 
+def test_pairs_have_segments_whatever_the_tokenizer_gives(tmp_path: Path) -> None:
+    own = ("tokenizer.kind=bpe", "tokenizer.vocab_size=300", "train.batch_size=4", "dist.device=cpu")
+    prepared = prepare_corpus(scratch("task=fill-mask-sop", f"data.source={write(tmp_path, 'a.txt', WORDS)}", *own))
+    made, rows = build(prepared), np.arange(4)
+    for objective in (made.objective, made.scoring):
+        batch = objective.collate(prepared.store.splits["train"], rows, epochs=np.zeros(4, dtype=np.int64), progress=0)
+        assert (batch.inputs["token_type_ids"].sum(dim=1) > 0).all()
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_tokenizer(
     tmp_path: Path, cache: Path, small_disk: Callable[[int], None]
 ) -> None:
