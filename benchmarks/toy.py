@@ -75,6 +75,6 @@ def paragraphs(rows: Rows) -> list[dict[str, Any]]:
 
 
 def _write(file: Path, lines: Iterable[str]) -> None:
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8") as out:
         out.writelines(f"{line}\n" for line in lines)

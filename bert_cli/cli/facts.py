@@ -16,12 +16,13 @@ Table = tuple[list[str], list[tuple[object, ...]]]
 
 
 def show_overview(checked: Checked) -> None:
-    """Task, columns, and rows and lengths of each split."""
+    """Task, columns, rows and lengths of each split, and what padding the first one would cost."""
     say(f"task {checked.task.name}" + (f"  ·  data {source}" if (source := checked.recipe.data.source) else ""))
     if checked.columns:
         say("columns  " + ", ".join(f"{role} = {name}" for role, name in checked.columns.items()))
     rows = []
-    for name, facts in checked.facts().items():
+    found = checked.facts()
+    for name, facts in found.items():
         share = "" if facts["held_out"] is None else f"{100 * facts['held_out']:.3g} % of "
         length = facts["length"]
         numbers = (length[key] for key in ("min", "p5", "median", "p95", "p99", "max"))
@@ -31,6 +32,11 @@ def show_overview(checked: Checked) -> None:
         print_table(
             rows, ("split", "file", "rows", f"mean {checked.unit}", "least", "5 %", "median", "95 %", "99 %", "most")
         )
+    name, first = next(iter(found.items()), ("", {}))
+    if "padding" in first:
+        padding, recipe = first["padding"], checked.recipe
+        longest = f"{padding['to_longest_of_batch']:.1f}x to the longest of {recipe.train.batch_size}"
+        say(f"\npadding {name} costs {longest}, {padding['to_max_length']:.1f}x to max_length {recipe.data.max_length}")
 
 
 def show_facts(checked: Checked) -> None:

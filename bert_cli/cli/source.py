@@ -56,7 +56,7 @@ def _check_one(key: str, given: list[str]) -> None:
     place = key == "SOURCE"
     raise UsageError(
         "U005",
-        "one corpus is read at a time" if place else "only one recipe can be given",
+        "data are read from one place at a time" if place else "only one recipe can be given",
         key=key,
         found=" ".join(given),
         allowed="one file, folder or 'GLOB' in quotes" if place else "one recipe",

@@ -33,7 +33,8 @@ def read_columns(task: Task, data: DataSection, source: Source, *, require_label
 
     Raises:
         UsageError: `data.columns` names a role that the task lacks (U063).
-        DataError: columns are missing (D040), a text is not a string (D042), and what reading raises.
+        DataError: columns are missing (D040), a text is not a string (D042), the task leaves all rows out (D006) or
+            cannot read one (D148), and what reading raises.
     """
     check_roles(task, data)
     names: dict[str, str] | None = None
@@ -164,8 +165,16 @@ def _prepared(task: Task, columns: Columns) -> Columns:
         if row is not None:
             rows.append(row)
             lines.append(line)
-    kept = list(rows[0]) if rows else roles
-    return replace(columns, cells={role: [row[role] for row in rows] for role in kept}, lines=lines)
+    if not rows:
+        raise DataError(
+            "D006",
+            f"{columns.origin} has no rows that the task '{task.name}' reads",
+            where=columns.origin,
+            found=f"{len(columns.lines)}, all of which it leaves out",
+            allowed="at least one row",
+            help="give another file, or more of its rows: data.limit",
+        )
+    return replace(columns, cells={role: [row[role] for row in rows] for role in rows[0]}, lines=lines)
 
 
 def prepared_row(task: Task, row: Row, *, where: str) -> Row | None:

@@ -67,12 +67,8 @@ class QuestionFamily(Labelled):
     def objective(
         self, reading: Reading, *, takes_type_ids: bool, training: bool = False, train: Split | None = None
     ) -> SpanObjective:
-        """First and last token; label smoothing belongs to training alone."""
-        return SpanObjective(
-            pad_token_id=reading.tokenizer.pad_token_id,
-            takes_type_ids=takes_type_ids,
-            label_smoothing=reading.recipe.train.label_smoothing if training else 0.0,
-        )
+        """First and last token, learnt and scored alike."""
+        return SpanObjective(pad_token_id=reading.tokenizer.pad_token_id, takes_type_ids=takes_type_ids)
 
     def answers(
         self, split: Split, scored: Scored, reading: Reading, *, threshold: float | None, scorer: Scorer | None = None

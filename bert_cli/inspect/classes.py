@@ -55,7 +55,7 @@ def _of_train(split: Contents, classes: Mapping[str, int]) -> Iterator[Finding]:
             f"{split.unit}: {listing((f'{name} ({count})' for count, name in rare), NAMED)}",
             split=split.name,
             count=len(rare),
-            help="they will hardly be learnt: label more, merge them, or train.class_weights=balanced",
+            help="they will hardly be learnt: label more, or merge them",
         )
     most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     total = len(split) if split.unit == "rows" else sum(present.values())
@@ -67,7 +67,9 @@ def _of_train(split: Contents, classes: Mapping[str, int]) -> Iterator[Finding]:
             f"'{least}' has {present[least]:,}: {present[most] / present[least]:.0f} times as many",
             split=split.name,
             count=present[most],
-            help="eval.metric=f1_macro counts classes alike, train.class_weights=balanced learns them alike",
+            help="eval.metric=f1_macro counts classes alike, train.class_weights=balanced learns them alike"
+            if split.unit == "rows"
+            else "scores by class tell whether the rare ones are learnt",
         )
 
 

@@ -51,19 +51,21 @@ class Keys:
         loose: equal after `normalised`. Shape: `[n]` int64.
         golds: numbers of the answers, int64, or scores, float64; None without labels. Shape: `[n]`.
         tolerance: by how much answers must be apart to differ.
+        aligned: whether answers say something of each word, so that only those of rows equal to the letter compare.
     """
 
     exact: Rows
     loose: Rows
     golds: Golds | None
     tolerance: float = 0.0
+    aligned: bool = False
 
     def differ(self, rows: Rows, other: Keys, other_rows: Rows) -> npt.NDArray[np.bool_]:
         """Whether the answer to each of `rows` is another than that to the row of `other` beside it."""
         if self.golds is None or other.golds is None:
             return np.zeros(len(rows), dtype=bool)
         apart: npt.NDArray[np.bool_] = np.abs(self.golds[rows] - other.golds[other_rows]) > self.tolerance
-        return apart
+        return apart & (self.exact[rows] == other.exact[other_rows]) if self.aligned else apart
 
 
 def keys_of(splits: Sequence[Contents]) -> list[Keys]:
@@ -74,8 +76,8 @@ def keys_of(splits: Sequence[Contents]) -> list[Keys]:
     loose = numbered([_rows(list(parts.values())) for parts in loose_parts])
     golds, tolerance = _golds(splits)
     return [
-        Keys(np.where(nothing, -1, same), np.where(nothing, -1, alike), gold, tolerance)
-        for nothing, same, alike, gold in zip(blank, exact, loose, golds, strict=True)
+        Keys(np.where(nothing, -1, same), np.where(nothing, -1, alike), gold, tolerance, split.unit != "rows")
+        for split, nothing, same, alike, gold in zip(splits, blank, exact, loose, golds, strict=True)
     ]
 
 

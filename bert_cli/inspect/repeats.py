@@ -141,9 +141,21 @@ def _pairs(
 ) -> tuple[str, ...]:
     """The first few pairs as `FILE:LINE = FILE:LINE`, with their answers on request."""
 
-    def place(side: Contents, row: int) -> str:
-        answer = f" ({printable(side.golds[row], ANSWER)})" if golds and side.golds is not None else ""
-        return side.place(row) + answer
+    pairs = list(zip(rows[:PLACES].tolist(), there[:PLACES].tolist(), strict=True))
+    if not golds or split.golds is None or other.golds is None:
+        return tuple(f"{split.place(row)} {sign} {other.place(mate)}" for row, mate in pairs)
+    answers = [_difference(split.golds[row], other.golds[mate]) for row, mate in pairs]
+    return tuple(
+        f"{split.place(row)} ({ours}) {sign} {other.place(mate)} ({theirs})"
+        for (row, mate), (ours, theirs) in zip(pairs, answers, strict=True)
+    )
 
-    pairs = zip(rows[:PLACES].tolist(), there[:PLACES].tolist(), strict=True)
-    return tuple(f"{place(split, row)} {sign} {place(other, mate)}" for row, mate in pairs)
+
+def _difference(ours: str, theirs: str) -> tuple[str, str]:
+    """Two answers in few characters; of long ones what comes before their first difference is left out."""
+    if max(len(ours), len(theirs)) > ANSWER:
+        words, others = ours.split(" "), theirs.split(" ")
+        same = next((at for at, pair in enumerate(zip(words, others, strict=False)) if pair[0] != pair[1]), 0)
+        if same:
+            ours, theirs = (" ".join(["…", *rest[same:]]) for rest in (words, others))
+    return printable(ours, ANSWER), printable(theirs, ANSWER)

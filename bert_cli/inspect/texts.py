@@ -78,5 +78,5 @@ def _of_role(split: Contents, role: str, texts: Sequence[str]) -> Iterator[Findi
             count=len(damaged),
             where=tuple(map(split.place, damaged[:PLACES])),
             example=split.excerpt(damaged[0]),
-            help="read the files in the encoding they were written in: data.encoding",
+            help="write the files again as UTF-8, or name the encoding that they have: data.encoding",
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from bert_cli.data.batch import Batch, pad
 from bert_cli.data.store import SplitStore
@@ -25,16 +26,14 @@ class SpanObjective:
     Args:
         pad_token_id: what fills up shorter rows.
         takes_type_ids: whether the model has segment embeddings.
-        label_smoothing: share of each target spread over all real tokens of the window.
     """
 
     name = "question-answering"
     weights: Mapping[str, float] = {"loss": 1.0}
 
-    def __init__(self, *, pad_token_id: int, takes_type_ids: bool, label_smoothing: float = 0.0) -> None:
+    def __init__(self, *, pad_token_id: int, takes_type_ids: bool) -> None:
         self.pad_token_id = pad_token_id
         self.takes_type_ids = takes_type_ids
-        self.label_smoothing = label_smoothing
 
     def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
         """The windows as one batch, padded to its longest, the same at every time. Shape: `[B, L]`."""
@@ -62,15 +61,8 @@ class SpanObjective:
     def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """Summed mean of the two cross-entropies."""
         assert batch.targets is not None
-        known = batch.targets[:, 0] != UNKNOWN
-        real, targets = _real(batch)[known], batch.targets[known]
-        # A hook leaves whatever it likes on padding, so nothing there may enter a sum.
-        log_probabilities = outputs[known].log_softmax(1).masked_fill(~real[:, :, None], 0.0)
-        chosen = log_probabilities.gather(1, targets[:, None, :]).squeeze(1)
-        if self.label_smoothing:
-            spread = log_probabilities.sum(1) / real.sum(1, keepdim=True)
-            chosen = (1 - self.label_smoothing) * chosen + self.label_smoothing * spread
-        return {"loss": -chosen.mean(1).sum()}
+        both = functional.cross_entropy(outputs, batch.targets, ignore_index=UNKNOWN, reduction="sum")
+        return {"loss": both / 2}
 
     def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
         """Logits of first and last token, of the real tokens of each window in turn. Shape: `[K, 2]` float32."""

@@ -6,6 +6,7 @@ beyond its size limit, whatever its length; nothing here parses it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def find_recipe(
         hint = "name a file in it, or a run folder"
         raise UsageError("R002", f"'{name}' is a folder without a recipe", where=where, key=key, help=hint)
     shorts = [short.rpartition("/")[2] for short in shipped] if "/" not in name else []
-    siblings = sorted(str(other) for other in path.parent.glob("*.y*ml")) if path.suffix in (".yaml", ".yml") else []
+    siblings: list[str] = []
+    if path.suffix in (".yaml", ".yml"):
+        # Named as `name` is: by the way from the folder that it was looked for in.
+        siblings = sorted(os.path.relpath(other, beside or Path()) for other in path.parent.glob("*.y*ml"))
     raise UsageError(
         "R001",
         f"there is no recipe '{name}'" if not full else f"'{name}' names several recipes",

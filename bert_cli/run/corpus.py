@@ -89,16 +89,21 @@ def prepare_corpus(
     if task.objective == NSP:
         for split in splits.values():
             check_documents(split)
-    facts: dict[str, Any] = {
+    facts = _facts(corpora, tokenizer_files(folder, tokenizer).digest, mixed=bool(recipe.data.mix))
+    return Prepared(recipe, task, tokenizer, None, located=located, store=Store(splits, facts))
+
+
+def _facts(corpora: Sequence[NamedCorpus], made_by: str, *, mixed: bool) -> dict[str, Any]:
+    """What the rows come from: the corpora, in this order, and the tokenizer of this digest."""
+    weights = {"mix": " : ".join(f"{corpus.weight:g}" for corpus in corpora)} if mixed else {}
+    return {
         "labels": None,
         "columns": {},
         "fingerprints": {name: value for corpus in corpora for name, value in corpus.fingerprints.items()},
-        "tokenizer": tokenizer_files(folder, tokenizer).digest,
+        "tokenizer": made_by,
         "doubts": [],
+        **weights,
     }
-    if recipe.data.mix:
-        facts["mix"] = " : ".join(f"{corpus.weight:g}" for corpus in corpora)
-    return Prepared(recipe, task, tokenizer, None, located=located, store=Store(splits, facts))
 
 
 def _located(recipe: Recipe, *, offline: bool) -> Located | None:

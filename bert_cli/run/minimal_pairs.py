@@ -17,8 +17,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from bert_cli.data.columns import TEXT_ROLES
-from bert_cli.errors import ModelError
-from bert_cli.models.build import check_fits, load_model, load_tokenizer, positions
+from bert_cli.models.build import check_fits, load_model, positions
 from bert_cli.models.locate import Access, Located
 from bert_cli.objectives.likelihood import pseudo_log_likelihoods
 from bert_cli.recipe.load import load_recipe
@@ -27,6 +26,7 @@ from bert_cli.run import predictions
 from bert_cli.run.asked import batch_tokens
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.gates import Gate, check_names
+from bert_cli.run.masked_heads import check_masked_head, masking_tokenizer
 from bert_cli.run.pairs import Pairs, check_lengths, encode_pairs, read_pairs
 from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject
@@ -39,8 +39,6 @@ Note = Callable[[str], None]
 MASKINGS = ("token", "word")
 EVERY = 20.0
 """Seconds between two lines of progress."""
-_DISCRIMINATORS = ("electra", "funnel")
-"""Families whose pretraining head tells replaced tokens from others and predicts none."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def score_pairs(
     subject, flags = find_subject(target, **access), flags or {}
     recipe = _recipe(subject, flags, task=task, data=data, overrides=overrides, batch_size=batch_size)
     kind = _check_asked(subject, recipe, gates)
-    tokenizer = _tokenizer(subject.located, masking)
+    tokenizer = masking_tokenizer(subject.located, masking)
     pairs = read_pairs(kind, recipe.data, split, offline=access.get("offline", False))
     onednn = subject.facts.onednn if subject.facts is not None and flags.get("train.precision") is None else None
     runtime = Runtime(device=recipe.dist.device, precision=recipe.train.precision, onednn=onednn)
@@ -154,7 +152,7 @@ def _check_asked(subject: Subject, recipe: Recipe, gates: Sequence[Gate]) -> Tas
     check_keys(recipe)
     # A set has one score; eval.metrics adds none, and no help may say so.
     check_names(gates, task.metrics, objective="")
-    _check_head(subject.located, task=task.name)
+    check_masked_head(subject.located, task=task.name)
     return task
 
 
@@ -184,53 +182,6 @@ def _recipe(
     recipe = load_recipe(None, task=task, overrides=[*own, *overrides], flags=flags).recipe
     tokens = batch_tokens(batch_size, recipe.data.max_length, default=recipe.eval.batch_tokens)
     return recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"batch_tokens": tokens})})
-
-
-def _check_head(located: Located, *, task: str) -> None:
-    """Refuse a model whose configuration names another head, before any data are read."""
-    config = located.config
-    names = [str(name) for name in config.get("architectures") or ()]
-    heads: tuple[str, ...] = ("ForMaskedLM", "WithLMHeadModel")
-    if config.get("model_type") not in _DISCRIMINATORS:
-        heads += ("ForPreTraining",)
-    if not names or any(name.endswith(heads) for name in names):
-        return
-    generators = [folder / "generator" for folder in (located.folder, located.folder.parent)]
-    generator = next((folder for folder in generators if (folder / "config.json").is_file()), None)
-    raise ModelError(
-        "L045",
-        "this model has no head that predicts masked words",
-        where=str(located.folder),
-        found=", ".join(names),
-        allowed="a model of `bertctl pretrain`, or any …ForMaskedLM",
-        help=f"score its generator: bertctl eval {generator} --task {task}"
-        if generator is not None
-        else f"bertctl pretrain --model {located.name} --data CORPUS trains such a head",
-    )
-
-
-def _tokenizer(located: Located, masking: str) -> Any:
-    tokenizer = load_tokenizer(located.folder)
-    if tokenizer.mask_token_id is None:
-        raise ModelError(
-            "L046",
-            "the tokenizer has no mask token",
-            where=str(located.folder),
-            found=", ".join(tokenizer.all_special_tokens),
-            allowed="mask_token in tokenizer_config.json",
-            help="name a masked language model that has its own tokenizer beside it",
-        )
-    if masking == "word" and not tokenizer.is_fast:
-        raise ModelError(
-            "L047",
-            "this tokenizer does not say where words begin",
-            where=str(located.folder),
-            key="--masking",
-            found=type(tokenizer).__name__,
-            allowed="a tokenizer that can be saved as tokenizer.json",
-            help="--masking token",
-        )
-    return tokenizer
 
 
 def _likelihoods(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli.errors import BertctlError, ErrorGroup, UsageError
-from bert_cli.recipe.files import IN_RUN, find_recipe
+from bert_cli.recipe.files import IN_RUN, RecipeFile, find_recipe
 from bert_cli.recipe.load import Loaded, load_recipe
 from bert_cli.recipe.schema import ModelSection, Recipe
 from bert_cli.run.find import check_start, find, is_shape, require_training
@@ -36,16 +36,18 @@ class Stage:
         recipe: its own, with what all stages share. `model.name` is where the first one starts; in the others it stands
             for a model that is not there yet.
         title: how messages begin that are about it; empty for the recipe itself.
+        file: where its recipe stands; empty for the recipe itself.
     """
 
     number: int
     name: str
     recipe: Recipe
     title: str = ""
+    file: str = ""
 
     def named(self) -> AbstractContextManager[None]:
-        """Let errors inside the block say which stage they are about."""
-        return about(self.title)
+        """Let errors inside the block say which stage they are about, and where its keys stand."""
+        return about(self.title, self.file)
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,19 @@ class Chain:
 
 
 @contextmanager
-def about(title: str) -> Iterator[None]:
-    """Let errors inside the block begin with a title, unless it is empty; their codes and exit codes stay."""
+def about(title: str, file: str = "") -> Iterator[None]:
+    """Let errors inside the block begin with a title, unless it is empty; their codes and exit codes stay.
+
+    Args:
+        file: the place of an error that names a key and no other place.
+    """
     try:
         yield
     except BertctlError as error:
         for each in error.errors if isinstance(error, ErrorGroup) else (error,):
             each.message = f"{title}: {each.message}" if title else each.message
+            if each.where is None and each.key is not None and file:
+                each.where = file
         raise
 
 
@@ -121,8 +129,9 @@ def chain_of(recipe: Recipe) -> Chain:
     """
     found = list(_listed(recipe.stages, ()))
     stages = []
-    for number, (name, own) in enumerate(found, 1):
-        stage = Stage(number, name, own, f"stage {number} of {len(found)} ({name})")
+    for number, (file, own) in enumerate(found, 1):
+        name = _name(file.path)
+        stage = Stage(number, name, own, f"stage {number} of {len(found)} ({name})", file.name)
         with stage.named():
             _check_text(own)
             stages.append(replace(stage, recipe=with_source(_inheriting(own, recipe, first=number == 1))))
@@ -131,8 +140,8 @@ def chain_of(recipe: Recipe) -> Chain:
     return Chain(tuple(stages), Stage(len(found) + 1, str(recipe.task), last))
 
 
-def _listed(names: tuple[str, ...], trail: tuple[Path, ...]) -> Iterator[tuple[str, Recipe]]:
-    """Name and recipe of each stage; stages of a stage come before it. `trail` holds the files that led here."""
+def _listed(names: tuple[str, ...], trail: tuple[Path, ...]) -> Iterator[tuple[RecipeFile, Recipe]]:
+    """File and recipe of each stage; stages of a stage come before it. `trail` holds the files that led here."""
     count = 0
     for given in names:
         file = find_recipe(given, where=given, key="stages")
@@ -150,7 +159,7 @@ def _listed(names: tuple[str, ...], trail: tuple[Path, ...]) -> Iterator[tuple[s
         loaded = load_recipe(given)
         check_start(loaded)
         own = loaded.recipe
-        for listed in (*_listed(own.stages, (*trail, real)), (_name(file.path), beside(own, file.path.parent))):
+        for listed in (*_listed(own.stages, (*trail, real)), (file, beside(own, file.path.parent))):
             count += 1
             if count > MAX_STAGES:
                 raise UsageError(

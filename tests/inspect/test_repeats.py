@@ -50,6 +50,23 @@ def test_scores_contradict_each_other_only_where_they_are_far_apart() -> None:
     assert finding.count == 1 and finding.where == ("train.csv:4 (2) ≠ train.csv:2 (1)",)
 
 
+def test_answers_to_each_word_are_compared_where_rows_are_equal_to_the_letter() -> None:
+    words = {"unit": "entities", "classes": {"PER": 1}}
+    train = small("train", ["Hi Bo .", "Hi Bo", "Hi Bo ."], ["O B-PER O", "O B-PER", "O O O"], **words)
+    (finding,) = found(conflicts, train)
+    assert finding.count == 1 and finding.where == ("train.csv:4 (O O O) ≠ train.csv:2 (O B-PER O)",)
+    (overlap,) = found(
+        overlaps, small("train", ["Hi Bo."], ["O B-PER"], **words), small("test", ["hi Bo"], ["O O"], **words)
+    )
+    assert overlap.what.endswith("but for case, spaces and punctuation")
+
+
+def test_of_long_answers_the_place_where_they_part_is_shown() -> None:
+    tags = ["O " * 30 + "B-PER O", "O " * 30 + "B-LOC O"]
+    (finding,) = found(conflicts, small("train", ["x", "x"], tags))
+    assert finding.where == ("train.csv:3 (… B-LOC O) ≠ train.csv:2 (… B-PER O)",)
+
+
 def test_rows_of_train_in_another_split_are_a_warning_with_what_to_do() -> None:
     train, test = small("train", ["a", "b", "c"], ["x", "x", "y"]), small("test", ["B", "d"], ["y", "x"])
     (finding,) = found(overlaps, train, test)

@@ -1,4 +1,4 @@
-"""Exact match, F1 and the threshold of no answer, against the definitions of the official scorers written out plainly."""
+"""Exact match, F1 and the threshold of no answer, against the definitions of the official scorers, written out."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def best_of_official(
     null: Sequence[float], f1: Sequence[float], answerable: Sequence[bool], said: Sequence[str]
 ) -> tuple[float, float]:
     """Mean F1 and threshold as the official scorer's search finds them."""
-    score = best = sum(not each for each in answerable)
+    score = best = float(sum(not each for each in answerable))
     threshold = 0.0
     for row in sorted(range(len(null)), key=lambda row: null[row]):
         score += f1[row] if answerable[row] else (-1 if said[row] else 0)

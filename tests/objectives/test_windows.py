@@ -32,7 +32,7 @@ def windows_of(kind: str, questions: list[str], contexts: list[str], **options: 
 @pytest.mark.parametrize("stride", [0, 7, 16])
 def test_windows_are_the_tokenizers_own_overflow(kind: str, stride: int) -> None:
     pairs = [(question, context) for question in QUESTIONS for context in (*TEXTS, LONG)]
-    windows = windows_of(kind, *map(list, zip(*pairs, strict=True)), stride=stride)  # type: ignore[arg-type]
+    windows = windows_of(kind, *map(list, zip(*pairs, strict=True)), stride=stride)
     theirs = TOKENIZERS[kind](
         [question for question, _ in pairs],
         [context for _, context in pairs],
