@@ -274,6 +274,7 @@ def test_losses_and_errors_are_better_when_smaller() -> None:
         "nsp_loss",
         "sop_loss",
         "rtd_loss",
+        "uniformity",
         "stereotype_score",
     ]
     assert larger_is_better("evaluate:mine/score")

@@ -150,3 +150,36 @@ def _fast(backend: Any, **roles: str) -> Any:
 
 
 KINDS = {"word pieces": word_piece_tokenizer, "bytes": byte_level_tokenizer, "unigram pieces": pieces_tokenizer}
+
+
+CHINESE_NOUNS, CHINESE_WORDS = ("音乐", "剧情", "结尾", "对白"), ("很好", "极差", "动人", "无聊")
+
+
+def chinese_rows(n: int) -> list[dict[str, Any]]:
+    """Flat rows without a space in them: what is said of each noun."""
+    rng = random.Random(n)
+    rows = []
+    for number in range(n):
+        said = [rng.choice(CHINESE_WORDS) for _ in CHINESE_NOUNS]
+        context = "".join(f"{noun}{word}。" for noun, word in zip(CHINESE_NOUNS, said, strict=True))
+        asked = number % len(CHINESE_NOUNS)
+        start = context.index(CHINESE_NOUNS[asked]) + 2
+        answers = {"text": [said[asked]], "answer_start": [start]}
+        rows.append(
+            {"id": f"{n}-{number}", "question": f"{CHINESE_NOUNS[asked]}怎样？", "context": context, "answers": answers}
+        )
+    return rows
+
+
+def character_model(folder: Path) -> Path:
+    """A tiny BERT whose tokens are the characters of `chinese_rows`, as in Chinese BERT; the folder is returned."""
+    import torch
+    from tiny import tiny_config, tiny_tokenizer
+    from transformers import AutoModel
+
+    characters = sorted(set("".join((*CHINESE_NOUNS, *CHINESE_WORDS, "。怎样？"))))
+    tokenizer = tiny_tokenizer(words=characters)
+    torch.manual_seed(0)
+    AutoModel.from_config(tiny_config(vocab_size=len(tokenizer))).save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    return folder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bert_cli.cli.console import note, print_json, print_table, say
-from bert_cli.cli.facts import show_facts, show_overview
+from bert_cli.cli.facts import show_facts, show_overview, show_padding
 from bert_cli.cli.source import load_named
 from bert_cli.errors import DataError, UsageError
 
@@ -81,6 +81,7 @@ def check(
         print_json(checked.as_dict())
     else:
         show_overview(checked)
+        show_padding(checked)
         say("")
         _show_findings(checked.findings)
     _end(checked.findings, strict=strict)

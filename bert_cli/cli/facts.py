@@ -16,13 +16,12 @@ Table = tuple[list[str], list[tuple[object, ...]]]
 
 
 def show_overview(checked: Checked) -> None:
-    """Task, columns, rows and lengths of each split, and what padding the first one would cost."""
+    """Task, columns, and rows and lengths of each split."""
     say(f"task {checked.task.name}" + (f"  ·  data {source}" if (source := checked.recipe.data.source) else ""))
     if checked.columns:
         say("columns  " + ", ".join(f"{role} = {name}" for role, name in checked.columns.items()))
     rows = []
-    found = checked.facts()
-    for name, facts in found.items():
+    for name, facts in checked.facts().items():
         share = "" if facts["held_out"] is None else f"{100 * facts['held_out']:.3g} % of "
         length = facts["length"]
         numbers = (length[key] for key in ("min", "p5", "median", "p95", "p99", "max"))
@@ -32,7 +31,11 @@ def show_overview(checked: Checked) -> None:
         print_table(
             rows, ("split", "file", "rows", f"mean {checked.unit}", "least", "5 %", "median", "95 %", "99 %", "most")
         )
-    name, first = next(iter(found.items()), ("", {}))
+
+
+def show_padding(checked: Checked) -> None:
+    """What padding the first split would cost, in one line; nothing where tokens are not counted."""
+    name, first = next(iter(checked.facts().items()), ("", {}))
     if "padding" in first:
         padding, recipe = first["padding"], checked.recipe
         longest = f"{padding['to_longest_of_batch']:.1f}x to the longest of {recipe.train.batch_size}"

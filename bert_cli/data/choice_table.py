@@ -6,7 +6,7 @@ row has no cell there, unless every row must have one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -75,13 +75,7 @@ def _roles(
 ) -> dict[str, str]:
     """The column of each role in one row; of `choices`, its name as `columns_of` reads it."""
     may_lack = (task.optional | may_lack) - set(data.columns) | {"choices"}
-    aside = replace(task, columns={role: names for role, names in task.columns.items() if role != "context"})
-    names = find_roles(aside, data, tuple(values), may_lack=may_lack, where=where)
-    if "context" in task.columns:
-        # Some data call the context `question`, and what is asked by another name.
-        behind = replace(task, columns={"context": task.columns["context"]})
-        left = tuple(column for column in values if column != names.get("question"))
-        names |= find_roles(behind, data, left, may_lack=may_lack, where=where)
+    names = find_roles(_apart(task, values), data, tuple(values), may_lack=may_lack, where=where)
     chosen = data.columns.get("choices")
     wanted = (chosen,) if chosen is not None else task.columns["choices"]
     found = next((name for name in wanted if columns_of(name, values)), None)
@@ -110,6 +104,19 @@ def _roles(
             help="data.columns.question=COLUMN",
         )
     return {**names, "choices": found}
+
+
+def _apart(task: Task, found: Collection[str]) -> Task:
+    """The task with names that give context and question columns of their own.
+
+    Some data call the context `question`, and what is asked by another name.
+    """
+    asked, told = ([name for name in task.columns.get(role, ()) if name in found] for role in ("question", "context"))
+    pairs = [(question, context) for question in asked for context in told if question != context]
+    if not pairs:
+        return task
+    question, context = pairs[0]
+    return replace(task, columns={**task.columns, "question": (question,), "context": (context,)})
 
 
 def _text(cell: object, role: str, where: str) -> str:

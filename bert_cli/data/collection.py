@@ -53,7 +53,7 @@ def read_collection(source: Source, data: DataSection) -> Collection:
 
     Raises:
         DataError: no column for the id or the text (D151), an id twice (D152), a text that is no string (D153), and
-            what reading raises, a source without rows among it (D006).
+            what reading raises, for an empty file too (D005, D006).
     """
     ids: list[str] = []
     texts: list[str] = []

@@ -44,7 +44,7 @@ class TagClasses:
         names: class names in the order of the model's outputs.
         scheme: of the tags in the data.
         known_from: who says so, as the end of "a type that …".
-        aliases: other spellings of types, or of plain tags.
+        aliases: other spellings of types, or of plain tags; see `spellings`.
         of_model: whether a trained model says what the classes are.
     """
 
@@ -193,17 +193,18 @@ def settle(
     """
     given = given_names(task, data)
     scheme = _scheme(task, data, tags, model=model)
+    aliases = spellings(task.label_aliases, scheme)
     if model is not None:
         _check_model(model, scheme)
-        return TagClasses(model, scheme, "the model has", task.label_aliases, of_model=True)
+        return TagClasses(model, scheme, "the model has", aliases, of_model=True)
     if given is not None:
-        return TagClasses(_declared(given, scheme), scheme, "task or recipe name", task.label_aliases)
+        return TagClasses(_declared(given, scheme), scheme, "task or recipe name", aliases)
     seen = {tag for sentence in tags or () for tag in sentence}
     if scheme == "plain":
-        names = tuple(sorted({task.label_aliases.get(tag, tag) for tag in seen}))
+        names = tuple(sorted({aliases.get(tag, tag) for tag in seen}))
     else:
         types = {part[1] for part in map(tag_parts, seen) if part and part[1]} | set(labels)
-        names = bio_classes(sorted({task.label_aliases.get(kind, kind) for kind in types}))
+        names = bio_classes(sorted({aliases.get(kind, kind) for kind in types}))
     if len(names) < 2:
         raise DataError(
             "D116",
@@ -214,7 +215,15 @@ def settle(
             allowed="two classes or more",
             help="check data.columns, or name the classes: data.labels=[…]",
         )
-    return TagClasses(names, scheme, f"{origin} has", task.label_aliases)
+    return TagClasses(names, scheme, f"{origin} has", aliases)
+
+
+def spellings(aliases: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
+    """Other spellings of classes as those of types: of `B-NR` for `B-PER`, `NR` is one for `PER`."""
+    if scheme == "plain":
+        return dict(aliases)
+    pairs = ((tag_parts(other), tag_parts(name)) for other, name in aliases.items())
+    return {other[1]: name[1] for other, name in pairs if other and name}
 
 
 def _scheme(

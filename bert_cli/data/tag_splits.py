@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -96,10 +97,7 @@ def _rows(name: str, table: TagTable, classes: TagClasses | None, doubts: list[s
     tags: list[npt.NDArray[np.int32]] | None = None
     spans: list[npt.NDArray[np.int32]] | None = None
     if classes is not None and table.tags is not None:
-        tags = [
-            classes.encode(cell, where=lambda word, row=row: table.where(row, word))
-            for row, cell in enumerate(table.tags)
-        ]
+        tags = [classes.encode(cell, where=partial(table.where, row)) for row, cell in enumerate(table.tags)]
         spans = None if classes.scheme == "plain" else gold_spans(tags, table.words, classes.names)
     elif classes is not None and table.spans is not None:
         tags, spans = _from_spans(table, table.spans, classes, doubts, strict=strict)

@@ -87,8 +87,8 @@ class TagAnswers:
         """Which word each line of scores is of. Shape: `[K]`."""
         rows = len(self.scored.ends)
         words = np.concatenate([self.split.values("word", row) for row in range(rows)])
-        sentence = self.split.column("example").astype(np.int64)
-        return np.repeat(self._starts[sentence], np.diff(self.scored.ends, prepend=0)) + words
+        starts: Ints = self._starts[self.split.column("example")]
+        return np.repeat(starts, np.diff(self.scored.ends, prepend=0)) + words
 
     @cached_property
     def predicted(self) -> Ints:

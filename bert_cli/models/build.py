@@ -137,6 +137,7 @@ def load_model(
     config = copy.deepcopy(load_config(located.folder, dropout=dropout))
     if auto_class == PAIR_CLASS:
         check_pair_head(config.model_type, where=str(located.folder))
+    _check_head(auto_class, config, where=str(located.folder))
     if labels is not None:
         config.id2label = dict(enumerate(labels))
         config.label2id = {name: i for i, name in enumerate(labels)}
@@ -231,6 +232,25 @@ def check_pair_head(kind: str, *, where: str | None = None) -> None:
             allowed=PAIR_FAMILIES,
             help="leave the pairs out: task=fill-mask",
         )
+
+
+def _check_head(auto_class: str, config: Any, *, where: str) -> None:
+    """Refuse a model type for which transformers has no such head (L033)."""
+    import transformers
+
+    known = getattr(getattr(transformers, auto_class), "_model_mapping", None)
+    if known is None or type(config) in known:
+        return
+    raise ModelError(
+        "L033",
+        f"transformers has no head for {auto_class.partition('For')[2] or 'encoding'} on a model of type "
+        f"{config.model_type}",
+        where=where,
+        key="model.name",
+        found=config.model_type,
+        allowed=", ".join(known._model_mapping),
+        help="use another encoder, as google-bert/bert-base-uncased",
+    )
 
 
 def check_fits(model: Any, tokenizer: Any, *, max_length: int, scratch: bool = False) -> None:

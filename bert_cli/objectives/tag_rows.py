@@ -47,7 +47,7 @@ class _Rows:
             name: np.stack(cells) if name == "target" else pa.array(cells, types.get(name, _INTS))
             for name, cells in self.columns.items()
         }
-        return EncodedChunk(self.input_ids, None, columns, self.truncated, self.lost)  # type: ignore[arg-type]
+        return EncodedChunk(self.input_ids, None, columns, self.truncated, self.lost)
 
 
 def encode_tagged(

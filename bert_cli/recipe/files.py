@@ -73,7 +73,8 @@ def find_recipe(
     siblings: list[str] = []
     if path.suffix in (".yaml", ".yml"):
         # Named as `name` is: by the way from the folder that it was looked for in.
-        siblings = sorted(os.path.relpath(other, beside or Path()) for other in path.parent.glob("*.y*ml"))
+        others = sorted(path.parent.glob("*.y*ml"))
+        siblings = [str(other) if os.path.isabs(name) else os.path.relpath(other, beside or Path()) for other in others]
     raise UsageError(
         "R001",
         f"there is no recipe '{name}'" if not full else f"'{name}' names several recipes",

@@ -7,8 +7,6 @@ taken together; nDCG at 10 is BEIR's measure.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bert_cli.tasks.base import Hub, Task
 from bert_cli.tasks.generic import SPLITS
 
@@ -36,25 +34,20 @@ LABEL = ("label", "score", "labels", "similarity", "similarity_score", "is_dupli
 _COMPARED = {"text": TEXT, "text_pair": TEXT_PAIR, "negative": NEGATIVE, "label": LABEL}
 
 
-def _beir(name: str, summary: str, splits: dict[str, str], **more: object) -> Task:
-    hub = Hub(
-        path=f"mteb/{name}",
-        config="default",
-        splits=splits,
-        beside={"corpus": ("corpus", "corpus"), "queries": ("queries", "queries")},
-    )
-    task = Task(
+def _beir(name: str, summary: str, hub: dict[str, str] | None, splits: dict[str, tuple[str, ...]] = SPLITS) -> Task:
+    """A search; `hub` is our split name -> that of the copy which MTEB keeps."""
+    beside = {"corpus": ("corpus", "corpus"), "queries": ("queries", "queries")}
+    return Task(
         name=name,
         objective=OBJECTIVE,
         summary=summary,
-        hub=hub,
+        hub=None if hub is None else Hub(path=f"mteb/{name}", config="default", splits=hub, beside=beside),
         folders=(f"{name}/qrels", "qrels"),
-        splits=SPLITS,
+        splits=splits,
         columns={},
         metrics=SEARCHED,
         primary="ndcg_at_10",
     )
-    return replace(task, **more)  # type: ignore[arg-type]
 
 
 def _sts(name: str, summary: str, config: str, language: str, folders: tuple[str, ...]) -> Task:
@@ -119,7 +112,11 @@ TASKS: tuple[Task, ...] = (
         summary="vectors from plain text alone, each line its own partner (SimCSE)",
         folders=("simcse",),
         splits=SPLITS,
-        columns={"text": TEXT, "text_pair": ("sentence2", "text_pair"), "label": ("score", "label", "similarity_score")},
+        columns={
+            "text": TEXT,
+            "text_pair": ("sentence2", "text_pair"),
+            "label": ("score", "label", "similarity_score"),
+        },
         metrics=("main_score", *SCORED, "uniformity"),
         primary="main_score",
         optional=frozenset({"text_pair", "label"}),
@@ -131,5 +128,10 @@ TASKS: tuple[Task, ...] = (
         "medical abstracts for questions of laymen, graded",
         {"train": "train", "validation": "dev", "test": "test"},
     ),
-    _beir("cranfield", "abstracts about aerodynamics for 225 queries (Cleverdon 1967)", {}, hub=None),
+    _beir(
+        "cranfield",
+        "abstracts about aerodynamics for 225 queries (Cleverdon 1967)",
+        None,
+        splits={"test": SPLITS["test"]},
+    ),
 )

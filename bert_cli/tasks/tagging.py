@@ -3,8 +3,7 @@
 CoNLL-2003 (Tjong Kim Sang & De Meulder 2003), WNUT-17 (Derczynski et al. 2017), OntoNotes 5 (Pradhan et al. 2013), NCBI
 disease (Doğan et al. 2014), the English Web Treebank of Universal Dependencies (Silveira et al. 2014), CLUENER (Xu et
 al. 2020), Weibo (Peng & Dredze 2015), MSRA (Levow 2006) and RESTAURANTS-8K (Coope et al. 2020). Data are tokens with
-tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies where these have
-ids.
+tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ O B-CARDINAL B-DATE I-DATE B-PERSON I-PERSON B-NORP B-GPE I-GPE B-LAW I-LAW B-OR
 B-MONEY I-MONEY B-WORK_OF_ART I-WORK_OF_ART B-FAC B-TIME I-CARDINAL B-LOC B-QUANTITY I-QUANTITY I-NORP I-LOC B-PRODUCT
 I-TIME B-EVENT I-EVENT I-FAC B-LANGUAGE I-PRODUCT I-ORDINAL I-LANGUAGE
 """
+
+_UNIVERSAL = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
 
 _WEIBO = """
 B-GPE.NAM B-GPE.NOM B-LOC.NAM B-LOC.NOM B-ORG.NAM B-ORG.NOM B-PER.NAM B-PER.NOM
@@ -138,7 +139,7 @@ TASKS: tuple[Task, ...] = (
             "test": ("test", "en_ewt-ud-test"),
         },
         columns={"tokens": ("tokens", "form"), "tags": ("upos", "tags")},
-        labels=tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()),
+        labels=tuple(_UNIVERSAL.split()),
         metrics=("accuracy",),
         primary="accuracy",
         optional=_ROLES,
@@ -187,7 +188,11 @@ TASKS: tuple[Task, ...] = (
         splits=SPLITS,
         columns=_NER,
         labels=_bio("PER ORG LOC"),
-        label_aliases={"NR": "PER", "NT": "ORG", "NS": "LOC"},
+        label_aliases={
+            f"{letter}-{other}": f"{letter}-{kind}"
+            for other, kind in (("NR", "PER"), ("NT", "ORG"), ("NS", "LOC"))
+            for letter in "BI"
+        },
         metrics=_ENTITY_METRICS,
         primary="entity_f1",
         optional=_ROLES,

@@ -58,6 +58,8 @@ def test_lengths_are_in_tokens_where_the_user_names_a_model(cli: Cli, tiny_bert:
     assert done.code == 0 and (found["unit"], found["max_length"]) == ("tokens", 7)
     assert {one["name"] for one in found["findings"]} == {"truncated"}
     assert found["splits"]["train"]["truncated"] == 30 and found["findings"][0]["severity"] == "warning"
+    shown = cli(f"data check --task sst2 --data sst2 --model {tiny_bert} --max-length 16")
+    assert "padding train costs 1.0x to the longest of 32, 2.0x to max_length 16" in shown.out
     words = cli("data check --task sst2 --data sst2 --json").json
     assert words["unit"] == "words" and "truncated" not in words["splits"]["train"]
     Path("mine.yaml").write_text(json.dumps({"task": "sst2", "model": {"name": str(tiny_bert)}}))

@@ -44,7 +44,7 @@ def test_each_query_gets_as_many_texts_as_are_asked_for(monkeypatch: Any) -> Non
     queries = [" ".join(topic(n)) for n in range(40)]
     search = BM25(texts)
     whole = search.search(queries, depth=5)
-    assert whole.shape == (40, 5) and np.mean(whole[:, 0] == np.arange(40)) > 0.9
+    assert whole.shape == (40, 5) and np.mean(whole[:, 0] == np.arange(40)) > 0.8
     monkeypatch.setattr(bm25, "BLOCK", 100)
     assert search.search(queries, depth=5).tolist() == whole.tolist()
     assert search.search(["film"], depth=99).shape == (1, 40)

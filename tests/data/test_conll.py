@@ -72,9 +72,7 @@ def test_the_suffixes_of_tagged_files_are_known_also_when_compressed(tmp_path: P
         ("EU\tB-ORG\n\tO\n", 2, "an empty first column"),
     ],
 )
-def test_a_line_with_other_columns_is_refused_where_it_stands(
-    tmp_path: Path, text: str, line: int, found: str
-) -> None:
+def test_a_line_with_other_columns_is_refused_where_it_stands(tmp_path: Path, text: str, line: int, found: str) -> None:
     with pytest.raises(DataError) as caught:
         records(tmp_path, text)
     assert (caught.value.code, caught.value.where, caught.value.found) == ("D115", f"train.conll:{line}", found)

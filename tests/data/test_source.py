@@ -148,6 +148,15 @@ def test_a_hub_name_has_an_owner_and_a_name(name: str) -> None:
         find_sources(make_task(), DataSection(source=name))
 
 
+def test_a_split_may_lie_in_another_repository() -> None:
+    splits = {"train": "other/set:small:all", "test": "test_all"}
+    found = find_sources(make_task(hub=Hub(path="acme/none", config="c", splits=splits)), DataSection())
+    assert {name: source.origin for name, source in found.items()} == {
+        "train": "other/set:small:all",
+        "test": "acme/none:c:test_all",
+    }
+
+
 def test_only_the_splits_that_the_hub_has_are_looked_for_there() -> None:
     task = make_task(hub=Hub(path="acme/none", config="c", splits={"train": "train", "test": "test_all"}))
     sources = find_sources(task, DataSection())

@@ -194,7 +194,7 @@ def test_recipe_task_and_model_settle_the_classes_in_their_order(tmp_path: Path)
     assert names(load(folder, labels=("S-ORG", "O"))) == ("O", "B-ORG", "I-ORG")
     assert names(load(folder, labels=("PER", "ORG"))) == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
     assert names(load(folder, labels=given, model=("O", "B-org", "I-org"))) == ("O", "B-org", "I-org")
-    found = load(folder, task=replace(GENERIC, labels=("O", "B-X", "I-X"), label_aliases={"ORG": "X"}))
+    found = load(folder, task=replace(GENERIC, labels=("O", "B-X", "I-X"), label_aliases={"B-ORG": "B-X"}))
     assert tagged(found.splits["train"], names(found))[0][1] == ["B-X"]
 
 

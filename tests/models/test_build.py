@@ -358,6 +358,17 @@ def test_families_without_a_head_for_pairs_are_refused_by_name(tmp_path: Path, f
         assert caught.value.allowed is not None and "bert" in caught.value.allowed
 
 
+@pytest.mark.parametrize(
+    ("family", "auto_class"),
+    [("nomic_bert", "AutoModelForMultipleChoice"), ("eurobert", "AutoModelForQuestionAnswering")],
+)
+def test_families_without_the_head_of_a_task_are_refused_by_name(tmp_path: Path, family: str, auto_class: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load(tiny_model(tmp_path / family, family), auto_class=auto_class, labels=None)
+    assert caught.value.code == "L033" and family in caught.value.message
+    assert "deberta-v2" in str(caught.value.allowed) and caught.value.key == "model.name"
+
+
 @pytest.mark.parametrize("family", ["bert", "albert"])
 def test_a_trained_head_for_pairs_is_kept_and_a_missing_one_is_drawn_and_named(tmp_path: Path, family: str) -> None:
     scratch(family, PAIRS).save_pretrained(str(tmp_path / "pairs"))

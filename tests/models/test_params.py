@@ -120,3 +120,18 @@ def test_a_frozen_encoder_gets_no_gradient_and_the_head_does(model: Any) -> None
     assert {name for name, p in model.named_parameters() if p.grad is not None} == {
         name for name, p in model.named_parameters() if p.requires_grad
     }
+
+
+def test_a_bare_encoder_has_the_same_levels(folders: dict[str, Path]) -> None:
+    for family, folder in folders.items():
+        bare = load_model(locate(str(folder)), auto_class="AutoModel")
+        headed = load_model(locate(str(folder)), auto_class="AutoModelForSequenceClassification", labels=["a", "b"])
+        prefix = f"{headed.base_model_prefix}."
+        assert depth(bare) == LAYERS, family
+        for name, _ in bare.named_parameters():
+            if f"{prefix}{name}" in dict(headed.named_parameters()):
+                assert level(bare, name) == level(headed, f"{prefix}{name}"), (family, name)
+        freeze(bare, "encoder")
+        assert [name for name, parameter in bare.named_parameters() if parameter.requires_grad] == [
+            name for name, _ in bare.named_parameters() if "pooler" in name
+        ], family

@@ -1,4 +1,4 @@
-"""Tags of words: the loss at first pieces, the same with and without padding, alone and in a batch, whole and in windows."""
+"""Tags of words: the loss at first pieces, the same without padding, alone, in a batch and in windows."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ LONG = [(["good"] * 70, ["B-GOOD", "I-GOOD"] * 35), (["the", "film"], ["O", "O"]
 def store_of(family: str = "bert", sentences: Any = SENTENCES, *, max_length: int = 64, **options: Any) -> SplitStore:
     stride = options.pop("stride", None)
     rows = tagged_rows(sentences, **options)
-    chunks = encode_tagged(
-        rows, tiny_tokenizer(family), max_length=max_length, stride=stride, classes=len(CLASSES)
-    )
+    chunks = encode_tagged(rows, tiny_tokenizer(family), max_length=max_length, stride=stride, classes=len(CLASSES))
     return SplitStore.of(chunks, {})
 
 

@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 import torch
 from tiny import tiny_recipe
-from tiny_questions import flat, nested, tiny_paragraphs, tiny_squad, write_json, write_rows
+from tiny_questions import (
+    character_model,
+    chinese_rows,
+    flat,
+    nested,
+    tiny_paragraphs,
+    tiny_squad,
+    write_json,
+    write_rows,
+)
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
-from bert_cli.data.read import iter_records
+from bert_cli.data.read import Record, iter_records
 from bert_cli.run import fit as fitting
 from bert_cli.run.evaluate import evaluate
 from bert_cli.run.finetune import finetune
@@ -192,6 +201,27 @@ def test_a_run_begins_with_a_model_of_three_classes(tiny_bert: Path, data: Path,
     config = json.loads((done.run.best / "config.json").read_text())
     assert config["architectures"] == ["BertForQuestionAnswering"] and "id2label" not in config
     assert load_predictor(str(done.run.best)) is not None
+
+
+def test_chinese_is_learnt_and_scored_by_characters(tmp_path: Path) -> None:
+    write_rows(tmp_path / "d" / "trial.jsonl", chinese_rows(64))
+    write_rows(tmp_path / "d" / "dev.jsonl", chinese_rows(24))
+    model = character_model(tmp_path / "characters")
+    changes = {"task": "cmrc2018", "data__max_length": 32, "train__epochs": 16.0, "train__lr": 5e-3, "eval__every": 4.0}
+    changes |= {"model__dropout": 0.0}
+    done = finetune(recipe(model, tmp_path / "d", tmp_path / "run", **changes), quiet=True)
+    best = done.state.best
+    assert best is not None and best.threshold == 1.0
+    rows = lines(done.run.predictions / "validation.jsonl")
+    right = np.mean([row["answer"] == row["gold"][0] for row in rows])
+    assert best.scores["validation"]["exact_match"] == pytest.approx(right)
+    # Guessing one of the four words would be right in a quarter of the cases.
+    assert best.scores["validation"]["answer_f1"] >= right > 0.8
+    predictor = load_predictor(str(done.run.path))
+    (found,) = predictor.stream(
+        [Record(1, {"question": "结尾怎样？", "context": chinese_rows(1)[0]["context"]})], origin="x"
+    )
+    assert found["answer"] in chinese_rows(1)[0]["context"]
 
 
 def test_contexts_are_held_out_and_scored_again_where_there_is_no_validation_split(

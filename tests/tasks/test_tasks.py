@@ -46,6 +46,9 @@ def test_the_tasks_of_the_plan_are_there() -> None:
     clue = {"tnews", "afqmc", "iflytek", "ocnli", "cmnli", "csl", "cluewsc"}
     choices = {"multiple-choice", "swag", "hellaswag", "commonsenseqa", "arc_easy", "arc_challenge", "race", "xcopa"}
     assert glue | others | {"banking77", "clinc150"} | GENERIC <= set(all_tasks())
+    searches = {"sentence-similarity", "text-ranking", "scifact", "nfcorpus", "cranfield"}
+    pairs = {"stsb_similarity", "stsb_zh", "quora_pairs", "simcse"}
+    assert searches | pairs <= set(all_tasks())
     assert superglue | clue | choices | {"xnli", "pawsx"} <= set(all_tasks())
 
 
@@ -76,7 +79,7 @@ def test_labels_are_at_least_two_distinct_names(task: Task) -> None:
     assert all(label and label == label.strip() for label in task.labels)
 
 
-@each_task
+@each_of_texts
 def test_aliases_lead_to_labels_and_are_none_themselves(task: Task) -> None:
     labels = set(task.labels or ())
     assert set(task.label_aliases.values()) <= labels

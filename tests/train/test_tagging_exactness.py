@@ -48,9 +48,7 @@ def test_gradient_and_loss_of_a_batch_do_not_depend_on_its_micro_batches(tmp_pat
     expected.backward()
     reference = take_gradient(model)
 
-    objective = TaggingObjective(
-        pad_token_id=tokenizer.pad_token_id, takes_type_ids=takes_type_ids(model, tokenizer)
-    )
+    objective = TaggingObjective(pad_token_id=tokenizer.pad_token_id, takes_type_ids=takes_type_ids(model, tokenizer))
     runtime = Runtime(device="cpu", precision="fp32")
     for padding in (True, False):
         assert padding or unpad(model) is None
