@@ -17,7 +17,7 @@ ROOT = Path(bert_cli.__file__).parent
 # A module imports only from rows above its own, or from its own package.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "files", "grouping", "toyworld"}),
-    frozenset({"tasks", "launch"}),
+    frozenset({"tasks", "launch", "seal"}),
     frozenset({"recipe", "card"}),
     frozenset({"metrics", "track", "env", "inspect"}),
     frozenset({"precision", "ranks", "supervise"}),

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bert_cli import __version__
-from bert_cli.cli import data, demo, doctor, evaluate, predict, probe, recipe, task, tokenizer, train
+from bert_cli.cli import data, demo, doctor, evaluate, predict, probe, recipe, runs, task, tokenizer, train
 from bert_cli.errors import BertctlError, ResourceError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(data.app, name="data", help="Check data, count what they hold, tok
 app.add_typer(tokenizer.app, name="tokenizer", help="Train tokenizers, and show how they cut text.")
 app.add_typer(recipe.app, name="recipe", help="List, show, copy, check and compare recipes.")
 app.add_typer(task.app, name="task", help="List and show the tasks known by name.")
+app.add_typer(runs.app, name="run", help="List, prove, repeat and strip runs.")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

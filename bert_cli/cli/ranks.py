@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bert_cli.errors import UsageError
-from bert_cli.launch import ALONE, Layout, Place, agree, joined, layout
+from bert_cli.errors import RankError, UsageError
+from bert_cli.launch import ALONE, Layout, Place, agree, joined, layout, tell_loss
 
 if TYPE_CHECKING:
     from bert_cli.recipe.load import Loaded
+    from bert_cli.recipe.schema import Recipe
 
 Gpus = Annotated[
     int | None, typer.Option("--gpus", min=1, help="Train on N GPUs, one process each.", show_default=False)
@@ -69,7 +72,18 @@ def place_of(loaded: Loaded, given: dict[str, Any]) -> tuple[Place, Layout]:
     return place, wanted
 
 
-def train_in_ranks(context: typer.Context, loaded: Loaded, wanted: Layout, *, overwrite: bool) -> None:
+@contextmanager
+def telling_loss() -> Iterator[None]:
+    """Let the process that started this rank, if one did, tell that the others were lost."""
+    try:
+        yield
+    except RankError as error:
+        if not tell_loss(error):
+            raise
+        raise typer.Exit(error.exit_code) from error
+
+
+def train_in_ranks(context: typer.Context, recipe: Recipe, wanted: Layout, *, overwrite: bool) -> None:
     """Run this very command once for each rank, and end as they do.
 
     Raises:
@@ -77,7 +91,7 @@ def train_in_ranks(context: typer.Context, loaded: Loaded, wanted: Layout, *, ov
     """
     from bert_cli.run.several import run_ranks
 
-    outcome = run_ranks(loaded.recipe, context.find_root().obj, wanted, overwrite=overwrite)
+    outcome = run_ranks(recipe, context.find_root().obj, wanted, overwrite=overwrite)
     if outcome.error is not None:
         raise outcome.error
     if outcome.message:

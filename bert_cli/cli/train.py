@@ -13,11 +13,11 @@ import typer
 from bert_cli.cli.config import show_config
 from bert_cli.cli.console import note
 from bert_cli.cli.plan import show_plan
-from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, place_of, train_in_ranks
+from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, place_of, telling_loss, train_in_ranks
 from bert_cli.cli.result import show_result, show_seeds
 from bert_cli.cli.wanted import check_verb, wanted_recipe
-from bert_cli.errors import RankError, UsageError
-from bert_cli.launch import ALONE, Place, tell_loss
+from bert_cli.errors import UsageError
+from bert_cli.launch import ALONE, Place
 
 if TYPE_CHECKING:
     from bert_cli.recipe.schema import Recipe
@@ -164,7 +164,7 @@ def _train(verb: str, given: dict[str, Any]) -> None:
     elif given["seeds"] is not None:
         _train_seeds(verb, given, loaded.recipe, world_size=max(place.world_size, wanted.world_size))
     elif wanted.world_size > 1 and place == ALONE:
-        train_in_ranks(given["context"], loaded, wanted, overwrite=given["overwrite"])
+        train_in_ranks(given["context"], loaded.recipe, wanted, overwrite=given["overwrite"])
     else:
         _train_here(verb, given, loaded.recipe, place)
 
@@ -174,12 +174,8 @@ def _train_here(verb: str, given: dict[str, Any], recipe: Recipe, place: Place) 
     from bert_cli.run.finetune import finetune as fit
 
     began = time.time()
-    try:
+    with telling_loss():
         result = fit(recipe, **_manner(given), quiet=given["quiet"])
-    except RankError as error:
-        if not tell_loss(error):
-            raise
-        raise typer.Exit(error.exit_code) from error
     if place.rank == 0:
         show_result(result, verb=verb, began=began, as_json=given["as_json"])
 

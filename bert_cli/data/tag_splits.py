@@ -17,7 +17,8 @@ import numpy.typing as npt
 from bert_cli.data.source import Source
 from bert_cli.data.spans import Span
 from bert_cli.data.splits import hold_out, places
-from bert_cli.data.tag_classes import TagClasses, TagNames, given_names, settle
+from bert_cli.data.tag_classes import TagClasses, given_names, settle
+from bert_cli.data.tag_names import TagNames
 from bert_cli.data.tag_table import TagTable, check_same_columns, read_table
 from bert_cli.data.tagged import TaggedRows, gold_spans
 from bert_cli.errors import DataError
@@ -73,9 +74,8 @@ def load_tagged(
         strata = np.zeros(len(loaded["train"]), dtype=np.float32)
         loaded["train"], loaded["validation"] = hold_out(loaded["train"], strata, data, seed)
     if classes is not None and classes.scheme == "plain" and OUTSIDE in classes.names and given is None:
-        doubts.append(
-            f"tags are read as classes of their own, for there are 'O' and {classes.names[0]}, but no B- and I-"
-        )
+        other = next(name for name in classes.names if name != OUTSIDE)
+        doubts.append(f"tags are read as classes of their own, for there are 'O' and '{other}', but no B- and I-")
     columns = next(iter(tables.values())).columns
     return TaggedSplits({name: loaded[name] for name in wanted}, classes, columns, tuple(doubts))
 

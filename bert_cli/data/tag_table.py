@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from bert_cli.data.read import Record, format_of
 from bert_cli.data.segment import join, segment
 from bert_cli.data.source import Source
 from bert_cli.data.spans import Span, read_spans, unwrapped
-from bert_cli.data.tag_classes import TagNames
+from bert_cli.data.tag_names import TagNames
 from bert_cli.errors import DataError, listing
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
@@ -81,7 +82,7 @@ def read_table(task: Task, data: DataSection, source: Source, *, names: TagNames
     kind = format_of(source.path.name) if source.path is not None else None
     suffix = kind[1].removesuffix(".gz") if kind else ""
     by_line = suffix in CONLL and suffix != "conllu"
-    form = _form(columns, data, need_labels=need_labels)
+    form = _form(columns, data, where=source.header(columns.lines[0]), need_labels=need_labels)
     if TOKENS in form:
         return _tokenised(columns, form, names, by_line=by_line, need_labels=need_labels)
     return _marked(columns, form, need_labels=need_labels)
@@ -97,7 +98,7 @@ def check_same_columns(first: TagTable, other: TagTable) -> None:
     check_agreement(one, two)
 
 
-def _form(columns: Columns, data: DataSection, *, need_labels: bool) -> tuple[str, ...]:
+def _form(columns: Columns, data: DataSection, *, where: str, need_labels: bool) -> tuple[str, ...]:
     """The roles that are used: tokens with tags before a text with passages, and either without labels."""
     there = columns.names
     for form in ((TOKENS, TAGS), (TEXT, SPANS)):
@@ -111,7 +112,7 @@ def _form(columns: Columns, data: DataSection, *, need_labels: bool) -> tuple[st
     raise DataError(
         "D100",
         "there are neither tokens with tags nor a text with spans",
-        where=columns.origin,
+        where=where,
         key=f"data.columns.{lacking}",
         found=listing(columns.header) + (f" (asked for: {asked})" if asked else ""),
         allowed="columns for tokens and tags, or for text and spans",
@@ -221,7 +222,7 @@ def _tags(cell: object, table: TagTable, row: int, names: TagNames) -> list[str]
             allowed=f"{wanted}, one for each token",
             help="correct the row; a token may hold no space where tokens are one string",
         )
-    return names.read(tags, where=lambda word: table.where(row, word))
+    return names.read(tags, where=partial(table.where, row))
 
 
 def _labels(columns: Columns, role: str, form: Sequence[str], *, need_labels: bool) -> list[object] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bert_cli.data.compared import Compared
 from bert_cli.data.queries import Queries
+from bert_cli.data.store import SplitStore
 from bert_cli.errors import DataError
+from bert_cli.families.base import Prepared, Reading
 from bert_cli.metrics.names import MAIN_SCORE
 from bert_cli.metrics.ranking import RANKING_METRICS
-from bert_cli.recipe.schema import Recipe
-from bert_cli.tasks import Task
 
 SIMILARITY = {
     "in-batch": "pairs that mean the same, triplets, or judgements",
@@ -74,29 +76,38 @@ def _chosen(asked: str, fitting: dict[str, bool], needs: dict[str, str], origin:
     )
 
 
-def measurable(rows: Compared | Queries) -> tuple[str, ...]:
-    """Names of the metrics that rows allow."""
-    if isinstance(rows, Queries) or rows.targets is None and not rows.single:
+def measurable(split: SplitStore) -> tuple[str, ...]:
+    """Names of the metrics that the rows of a split allow, the main one first."""
+    if split.column("query") is not None:
         return (*RANKING_METRICS, MAIN_SCORE)
-    if rows.single:
+    if split.targets is None:
         return ("uniformity", MAIN_SCORE)
-    return (*(("average_precision",) if rows.labelled else ()), "spearman", "pearson", MAIN_SCORE)
+    labelled = bool(np.isin(split.targets, (0, 1)).all())
+    return (*(("average_precision",) if labelled else ()), "spearman", "pearson", MAIN_SCORE)
 
 
-def check_measurable(recipe: Recipe, task: Task, rows: Compared | Queries) -> None:
-    """Refuse a metric that is asked for and that these rows do not allow (D160)."""
-    possible = measurable(rows)
-    for key, name in (
-        ("eval.metric", recipe.eval.metric or task.primary),
-        *(("eval.metrics", m) for m in recipe.eval.metrics),
-    ):
-        if name not in possible:
-            raise DataError(
-                "D160",
-                f"the metric '{name}' cannot be taken of {rows.origin}",
-                where=rows.origin,
-                key=key,
-                found=name,
-                allowed=list(possible),
-                help=f"eval.metric={possible[0]}" if key == "eval.metric" else f"leave {name} out of eval.metrics",
-            )
+def check_measurable(reading: Reading) -> None:
+    """Refuse a metric that is asked for and that the splits to score do not allow, before anything is scored (D160)."""
+    if not isinstance(reading, Prepared):
+        return
+    section = reading.recipe.eval
+    asked = [
+        ("eval.metric", section.metric or reading.task.primary),
+        *(("eval.metrics", name) for name in section.metrics),
+    ]
+    for name, split in reading.store.splits.items():
+        if name == "train" and len(reading.store.splits) > 1:
+            continue
+        assert isinstance(split, SplitStore)
+        possible = measurable(split)
+        for key, metric in asked:
+            if metric not in possible:
+                raise DataError(
+                    "D160",
+                    f"the metric '{metric}' cannot be taken of {split.facts['origin']}",
+                    where=split.facts["origin"],
+                    key=key,
+                    found=metric,
+                    allowed=list(possible),
+                    help=f"eval.metric={possible[0]}" if key == "eval.metric" else f"leave {metric} out of {key}",
+                )

@@ -27,7 +27,7 @@ from bert_cli.data.splits import load_splits
 from bert_cli.data.store import EncodedChunk, SplitStore
 from bert_cli.errors import DataError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
-from bert_cli.families.losses import check_measurable, ranking_loss
+from bert_cli.families.losses import ranking_loss
 from bert_cli.families.retrieval import Query, Rankings, cell, rounded
 from bert_cli.families.vectors import check_finite
 from bert_cli.metrics import Scorer
@@ -60,8 +60,8 @@ class RankingFamily(Labelled):
         """Queries with candidates of a first search where the data are judgements, else with those that are given.
 
         Raises:
-            UsageError, DataError: see `load_searches` and `read_compared`; a loss (D159) or a metric (D160) that the
-                data do not allow, a split without anything that is not relevant (D161).
+            UsageError, DataError: see `load_searches` and `read_compared`; a loss that the data do not allow
+                (D159), a split without anything that is not relevant (D161).
         """
         data, seed = request.recipe.data, request.recipe.train.seed
         labelled = False
@@ -79,7 +79,6 @@ class RankingFamily(Labelled):
                 splits[name] = replace(rows, learns=ranking_loss(request.recipe.train.loss, rows, labelled=labelled))
             else:
                 _check_ranks(rows)
-                check_measurable(request.recipe, request.task, rows)
         return Loaded(splits, None, columns, doubts)
 
     def records(

@@ -44,8 +44,8 @@ class SimilarityFamily(Labelled):
         """Searches where the data are judgements, else texts and what each is compared with.
 
         Raises:
-            UsageError, DataError: see `load_searches` and `read_compared`; a loss (D159) or a metric (D160) that the
-                data do not allow, a split without the scores that it needs (D044).
+            UsageError, DataError: see `load_searches` and `read_compared`; a loss that the data do not allow
+                (D159), a split without the scores that it needs (D044).
         """
         splits: dict[str, Compared | Queries]
         columns: dict[str, str] = {}
@@ -61,8 +61,6 @@ class SimilarityFamily(Labelled):
         for name, rows in splits.items():
             if learns and name == "train":
                 splits[name] = replace(rows, learns=similarity_loss(request.recipe.train.loss, rows))
-            else:
-                check_measurable(request.recipe, request.task, rows)
         return Loaded(splits, None, columns, doubts)
 
     def records(
@@ -96,7 +94,13 @@ class SimilarityFamily(Labelled):
     def objective(
         self, reading: Reading, *, takes_type_ids: bool, training: bool = False, train: Split | None = None
     ) -> Vectors:
-        """The loss that the recipe or the data ask for; vectors alone where nothing is learnt."""
+        """The loss that the recipe or the data ask for; vectors alone where nothing is learnt.
+
+        Raises:
+            ModelError: see `pooling_of`.
+            DataError: a metric that the data do not allow (D160).
+        """
+        check_measurable(reading)
         recipe = reading.recipe
         options: dict[str, Any] = {
             "pooling": pooling_of(reading.folder, recipe.model.pooling),

@@ -87,8 +87,9 @@ class TagAnswers:
         """Which word each line of scores is of. Shape: `[K]`."""
         rows = len(self.scored.ends)
         words = np.concatenate([self.split.values("word", row) for row in range(rows)])
-        starts: Ints = self._starts[self.split.column("example")]
-        return np.repeat(starts, np.diff(self.scored.ends, prepend=0)) + words
+        starts = self._starts[self.split.column("example")]
+        places: Ints = np.repeat(starts, np.diff(self.scored.ends, prepend=0)) + words
+        return places
 
     @cached_property
     def predicted(self) -> Ints:

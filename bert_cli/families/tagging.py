@@ -31,11 +31,7 @@ class TaggingFamily(Labelled):
     head = Head("AutoModelForTokenClassification", "ForTokenClassification", "tokens")
 
     def load(self, request: Request) -> Loaded:
-        """Sentences with a class for each word; see `load_tagged`.
-
-        Raises:
-            UsageError: a metric of entities is to select the best model, and tags are plain (D117).
-        """
+        """Sentences with a class for each word; see `load_tagged`."""
         recipe, task = request.recipe, request.task
         found = load_tagged(
             task,
@@ -46,11 +42,8 @@ class TaggingFamily(Labelled):
             labelled=request.labelled,
             model=request.model_labels,
         )
-        if found.classes is None:
-            return Loaded(found.splits, None, found.columns, found.doubts)
-        if found.classes.scheme == "plain" and "train" in request.splits:
-            _check_metric(recipe.eval.metric or task.primary)
-        return Loaded(found.splits, found.classes.names, found.columns, found.doubts)
+        labels = None if found.classes is None else found.classes.names
+        return Loaded(found.splits, labels, found.columns, found.doubts)
 
     def records(
         self, records: Sequence[Record], reading: Reading, *, origin: str, columns: Mapping[str, str]
@@ -91,7 +84,13 @@ class TaggingFamily(Labelled):
     def objective(
         self, reading: Reading, *, takes_type_ids: bool, training: bool = False, train: Split | None = None
     ) -> TaggingObjective:
-        """Cross-entropy of the words."""
+        """Cross-entropy of the words.
+
+        Raises:
+            UsageError: a metric of entities is to select the best model, and tags are plain (D117).
+        """
+        if training and _is_plain(reading):
+            _check_metric(reading.recipe.eval.metric or reading.task.primary)
         return TaggingObjective(pad_token_id=reading.tokenizer.pad_token_id, takes_type_ids=takes_type_ids)
 
     def answers(
@@ -99,8 +98,14 @@ class TaggingFamily(Labelled):
     ) -> Answers:
         """Entities or tags, and their scores."""
         assert reading.labels is not None
-        plain = reading.recipe.data.scheme == "plain" or not marks_entities(reading.labels)
-        return TagAnswers(split, scored, reading.labels, plain, None if scorer is None else scored.losses)
+        losses = None if scorer is None else scored.losses
+        return TagAnswers(split, scored, reading.labels, _is_plain(reading), losses)
+
+
+def _is_plain(reading: Reading) -> bool:
+    """Whether each tag is a class of its own."""
+    scheme, task = reading.recipe.data.scheme, reading.task
+    return "plain" in (scheme, task.scheme if scheme == "auto" else "") or not marks_entities(reading.labels or ())
 
 
 def _check_metric(name: str) -> None:

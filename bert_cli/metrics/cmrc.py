@@ -15,11 +15,14 @@ _HAN = re.compile(r"[\u4e00-\u9fa5]")
 
 # Words as the Penn Treebank separates them, which is what the scorer's tokenizer does.
 _WORD_EDGES = (
-    (re.compile(r'[;@#$%&?!()\[\]{}<>"]'), r" \g<0> "),
+    (re.compile(r'(^|[ (\[{<])"'), r"\1 `` "),
+    (re.compile('"'), " '' "),
+    (re.compile(r"[;@#$%&?!()\[\]{}<>–—]"), r" \g<0> "),
     (re.compile(r",(?!\d)"), " , "),
     (re.compile(r"\.{2,}"), r" \g<0> "),
     (re.compile(r"(?<!\.)\.(?=\s*$)"), " ."),
-    (re.compile(r"('s|'m|'d|'ll|'re|'ve|n't|')(?=\s|$)"), r" \1"),
+    (re.compile(r"(?<!')('s|'m|'d|'ll|'re|'ve|n't|')(?=\s|$)"), r" \1"),
+    (re.compile(r"\bcannot\b"), "can not"),
 )
 
 

@@ -19,12 +19,13 @@ from bert_cli.metrics import Scorer, check_metrics
 from bert_cli.ranks import Ranks
 from bert_cli.recipe.load import dump_recipe, recipe_hash
 from bert_cli.recipe.schema import Recipe
-from bert_cli.run import rundir
+from bert_cli.run import record, rundir
 from bert_cli.run.audit import audit
-from bert_cli.run.build import Built, build, shape_of
+from bert_cli.run.build import Built, build
 from bert_cli.run.corpus import baseline, prepare_corpus
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
+from bert_cli.run.inputs import model_facts
 from bert_cli.run.places import with_source
 from bert_cli.run.prepare import prepare_rows
 from bert_cli.run.resume import check_data, checkpoint_of, finished
@@ -111,7 +112,7 @@ def lead(job: Job, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool,
         recipe_hash(asked),
         runtime,
         fingerprints=prepared.store.facts["fingerprints"],
-        model=_model_facts(prepared),
+        model=model_facts(prepared.recipe, prepared.located, offline=offline),
     )
     if job.stages:
         lock["stages"] = job.stages
@@ -121,7 +122,7 @@ def lead(job: Job, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool,
     fresh = recipe.run.out is None and recipe.run.resume == "never" and not overwrite
     with rundir.claimed(run, overwrite=overwrite, fresh=fresh) as held:
         tell_run(held.path)
-        rundir.create(held, dump_recipe(asked), lock)
+        record.begin(held, dump_recipe(asked), lock)
         arithmetic = f"{runtime.precision.name} ({runtime.precision.reason})"
         many = f" × {ranks.world_size}" if ranks.world_size > 1 else ""
         note(f"run folder {held.path}  ·  {runtime.device_type}{many}, {arithmetic}")
@@ -142,7 +143,7 @@ def lead(job: Job, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool,
             fit = Fit(prepared, run=held, runtime=runtime, desk=Desk(tracker, scorer))
             result = fit.run(built, resume_from=resume_from, resumes=resume_from is not None)
             tracker.summary(result.state.step, built.plan.passes(result.state.step))
-        held.write_status("done", exit_code=0, result=result.as_dict())
+        record.finish(held, result.as_dict())
     return result
 
 
@@ -226,17 +227,3 @@ def make_scorer(prepared: Prepared) -> Scorer:
         order=prepared.task_order,
         allow_code=recipe.eval.allow_code,
     )
-
-
-def _model_facts(prepared: Prepared) -> dict[str, object]:
-    located = prepared.located
-    if located is None:
-        return {"from": "scratch", "config": shape_of(prepared.recipe)}
-    weights = sorted(located.folder.glob("*.safetensors"))
-    from bert_cli.files import digest
-
-    return {
-        "from": located.hub_id or "folder",
-        "revision": located.revision,
-        "sha256": {w.name: digest(w) for w in weights},
-    }

@@ -1,7 +1,7 @@
 """The published model: a plain Hugging Face folder that needs nothing of bertctl to be used.
 
 Beside weights, configuration and tokenizer it holds `bertctl.json` (what `eval` and `predict` must know: task, columns,
-length, threshold, precision, scores) and a model card. It appears in one rename.
+length, threshold, precision, scores), a model card and the sums of all its files. It appears in one rename.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bert_cli.run.build import Built
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, TrainState
 from bert_cli.runtime import Runtime
+from bert_cli.seal import seal
 from bert_cli.tasks import Task
 
 FACTS = "bertctl.json"
@@ -110,6 +111,7 @@ def publish_best(
         (draft / FACTS).write_text(kept + "\n", encoding="utf-8")
         text = card.model_card(_card(prepared, run=run, best=best, state=state, runtime=runtime))
         (draft / "README.md").write_text(text, encoding="utf-8")
+        seal(draft)
 
 
 def save_model(prepared: Prepared, model: Any, folder: Path) -> None:

@@ -35,7 +35,7 @@ def finished(recipe: Recipe, run: RunDir) -> Result | None:
     best = Best(done["best_step"], done["value"], done["threshold"], done["scores"])
     stopped = "" if done["stopped"] == "finished" else done["stopped"]
     state = TrainState(step=done["steps"], best=best, stopped=stopped, examples=done["examples"], tokens=done["tokens"])
-    state.seconds = done["train_seconds"]
+    state.seconds, state.micro_batch_tokens = done["train_seconds"], done.get("micro_batch_tokens")
     return Result(run, state, done["metric"])
 
 

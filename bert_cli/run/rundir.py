@@ -1,7 +1,8 @@
 """The run folder: everything a run leaves, and nothing half written.
 
 `recipe.yaml` (resolved), `lock.json` (what it ran on), `status.json` (how it stands), `metrics.jsonl`, `checkpoints/`,
-`predictions/` and `best/`, a plain model folder published once by one rename. No pickle, no secret, no second copy.
+`predictions/`, `best/`, a plain model folder published once by one rename, and `MANIFEST.json`, the sums of them all.
+No pickle, no secret, no second copy.
 """
 
 from __future__ import annotations
@@ -75,8 +76,13 @@ class RunDir:
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace `status.json`; `state` is running, done, preempted or failed."""
-        status = finite({"state": state, "time": _now(), **facts})
-        publish(self.status, json.dumps(status, ensure_ascii=False, indent=1) + "\n")
+        publish(self.status, status_text(state, **facts))
+
+
+def status_text(state: str, **facts: Any) -> str:
+    """What `status.json` says."""
+    status = finite({"state": state, "time": _now(), **facts})
+    return json.dumps(status, ensure_ascii=False, indent=1) + "\n"
 
 
 def _now() -> str:

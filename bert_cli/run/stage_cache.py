@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_cli.data.source import find_sources
 from bert_cli.env import cache_dir
 from bert_cli.files import digest
 from bert_cli.models.locate import locate
 from bert_cli.recipe.schema import Recipe
-from bert_cli.run.corpora import corpora_of
-from bert_cli.run.find import require_task
-from bert_cli.run.prepare import fingerprints_of, tokenizer_digest, training_splits
+from bert_cli.run.inputs import data_facts, tokenizer_facts
+from bert_cli.run.prepare import tokenizer_digest
 from bert_cli.run.resume import settings_of
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.stages import Chain, Stage
@@ -96,21 +94,11 @@ def _fingerprint(recipe: Recipe, start: str, *, offline: bool) -> str:
     facts = {
         "format": FORMAT,
         "recipe": settings,
-        "data": _data(recipe, offline=offline),
+        "data": data_facts(recipe, offline=offline),
         "start": start,
-        "tokenizer": _tokenizer(recipe, offline=offline),
+        "tokenizer": tokenizer_facts(recipe, offline=offline),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _data(recipe: Recipe, *, offline: bool) -> Mapping[str, str]:
-    """The fingerprint of everything that is read, by its name."""
-    task = require_task(recipe)
-    if task.pretrains:
-        corpora = corpora_of(recipe, offline=offline)
-        return {name: value for corpus in corpora for name, value in corpus.fingerprints.items()}
-    sources = find_sources(task, recipe.data, offline=offline)
-    return fingerprints_of(sources, (*training_splits(sources), recipe.data.validation_split))
 
 
 def _start(recipe: Recipe, *, offline: bool) -> str:
@@ -124,9 +112,3 @@ def _start(recipe: Recipe, *, offline: bool) -> str:
     files = [file for each in folders for file in (each / "config.json", *sorted(each.glob("*.safetensors")))]
     sums = [f"{file.name} {digest(file)}" for file in files if file.is_file()]
     return hashlib.sha256("\n".join([*sums, tokenizer_digest(folder)]).encode()).hexdigest()
-
-
-def _tokenizer(recipe: Recipe, *, offline: bool) -> str | None:
-    """The bytes of a tokenizer that is not the model's own."""
-    name = recipe.model.tokenizer
-    return None if name is None else tokenizer_digest(locate(name, offline=offline, weights=False).folder)

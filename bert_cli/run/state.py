@@ -84,6 +84,7 @@ class Result:
             "value": None if best is None else best.value,
             "scores": {} if best is None else best.scores,
             "threshold": None if best is None else best.threshold,
+            "micro_batch_tokens": self.state.micro_batch_tokens,
             "examples": self.state.examples,
             "tokens": self.state.tokens,
             "train_seconds": self.state.seconds,

@@ -18,6 +18,8 @@ from bert_cli.cli.app import run as run_command
 from bert_cli.recipe.load import load_recipe, recipe_hash
 
 FILES = {
+    "MANIFEST.json",
+    "best/MANIFEST.json",
     "best/README.md",
     "best/bertctl.json",
     "best/config.json",
@@ -68,8 +70,9 @@ def test_the_lock_file_says_what_the_run_ran_on(sst_run: Path) -> None:
     lock = json.loads((sst_run / "lock.json").read_text())
     assert {"bertctl", "versions", "git", "data", "model", "hardware", "device", "precision", "created"} <= set(lock)
     assert set(lock["data"]) == {"train", "validation"}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(lock["model"]["sha256"])
     digests = [*lock["data"].values(), *lock["model"]["sha256"].values()]
-    assert len(digests) == 3 and all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
     assert {"python", "torch", "transformers"} <= set(lock["versions"])
     assert lock["precision"]["name"] == "fp32"
 

@@ -231,7 +231,7 @@ def test_a_split_without_tags_is_read_where_none_are_needed(tmp_path: Path) -> N
 def test_plain_tags_with_an_o_among_them_are_doubted(tmp_path: Path) -> None:
     found = load(jsonl(tmp_path / "d", [{"tokens": ["EU", "of"], "tags": ["ORG", "O"]}]))
     assert names(found) == ("O", "ORG") and found.splits["train"].spans is None
-    assert len(found.doubts) == 1 and "no B- and I-" in found.doubts[0]
+    assert len(found.doubts) == 1 and "'O' and 'ORG', but no B- and I-" in found.doubts[0]
 
 
 def test_rows_can_be_taken_and_say_what_they_hold(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ from entity_reference import scores as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_tokenizer
-from tiny_tags import CLASSES, Sentence, tagged_rows, tiny_tagged, write_tagged
+from tiny_tags import CLASSES, Sentence, tagged_rows, tiny_tagged
 
 from bert_cli.data.read import Record
-from bert_cli.data.source import find_sources
 from bert_cli.data.store import SplitStore
 from bert_cli.errors import DataError, NonFiniteError, UsageError
-from bert_cli.families.base import Reading, Request
+from bert_cli.families.base import Reading
 from bert_cli.families.tagging import FAMILY
 from bert_cli.metrics import Scorer
 from bert_cli.recipe.schema import Recipe
@@ -198,12 +196,17 @@ def test_what_cannot_be_predicted_is_refused_with_its_line(row: dict[str, object
     assert (caught.value.code, caught.value.where) == (code, "<stdin>:2")
 
 
-def test_a_metric_of_entities_cannot_select_a_tagger_of_plain_tags(tmp_path: Path) -> None:
-    folder = write_tagged(tmp_path / "d", "train", [(["film", "is"], ["NOUN", "VERB"])] * 4)
-    recipe = Recipe.model_validate({"data": {"source": str(folder)}})
-    request = Request(recipe, TASK, find_sources(TASK, recipe.data), ("train",), ("train",))
+def test_a_metric_of_entities_cannot_select_a_tagger_of_plain_tags() -> None:
+    plain = reading(("NOUN", "VERB"))
     with pytest.raises(UsageError) as caught:
-        FAMILY.load(request)
+        FAMILY.objective(plain, takes_type_ids=True, training=True)
     assert caught.value.code == "D117" and (caught.value.help or "").startswith("eval.metric=accuracy")
-    chosen = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"metric": "accuracy"})})
-    assert FAMILY.load(replace(request, recipe=chosen)).labels == ("NOUN", "VERB")
+    recipe = plain.recipe.model_copy(update={"eval": plain.recipe.eval.model_copy(update={"metric": "accuracy"})})
+    for read, training in ((plain, False), (replace(plain, recipe=recipe), True), (reading(), True)):
+        assert FAMILY.objective(read, takes_type_ids=True, training=training).name == TASK.objective
+
+
+def test_tags_that_look_like_those_of_entities_can_be_declared_plain() -> None:
+    store = encoded(tagged_rows([(["good"], ["B-GOOD"])]), reading())
+    found = FAMILY.answers(store, said(store, [["B-GOOD"]]), reading(scheme="plain"), threshold=None, scorer=SCORER)
+    assert found.scores == {"loss": 0.25, "accuracy": 1.0}

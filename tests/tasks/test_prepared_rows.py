@@ -102,7 +102,7 @@ def test_cluewsc_marks_noun_and_pronoun(tmp_path: Path) -> None:
         {},
         None,
         {**WSC["target"], "span1_text": ""},
-    ],  # type: ignore[dict-item]
+    ],
 )
 def test_cluewsc_refuses_spans_that_are_not_there(target: Any, tmp_path: Path) -> None:
     assert refused(tmp_path, "cluewsc", {**WSC, "target": target}).where == "train.jsonl:1"

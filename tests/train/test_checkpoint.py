@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from bert_cli import seal
 from bert_cli.errors import ModelError, ResourceError
+from bert_cli.seal import MANIFEST
 from bert_cli.train import checkpoint
-from bert_cli.train.checkpoint import MANIFEST, Checkpoint
+from bert_cli.train.checkpoint import Checkpoint
 
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json", MANIFEST)
 
@@ -130,7 +132,7 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint_and_no_draft(
     if at == "rename":
         monkeypatch.setattr(Path, "rename", move)
     if at == "sync":
-        monkeypatch.setattr(checkpoint, "sync", sync)
+        monkeypatch.setattr(seal, "sync", sync)
     with pytest.raises(ResourceError, match="No space left") as caught:
         checkpoint.save(tmp_path, "step-00000002", some(2))
     monkeypatch.undo()

@@ -1,0 +1,32 @@
+"""Class ids of the hub become names, also in lists, where `datasets` keeps the names one level deeper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bert_cli.data import hub
+
+
+def test_ids_in_lists_become_names_and_what_has_none_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {
+            "tokens": datasets.List(datasets.Value("string")),
+            "ner_tags": datasets.List(datasets.ClassLabel(names=["O", "B-PER"])),
+            "label": datasets.ClassLabel(names=["bad", "good"]),
+        }
+    )
+    rows: dict[str, list[Any]] = {
+        "tokens": [["EU", "of"], [], ["x"]],
+        "ner_tags": [[1, 0], [], None],
+        "label": [1, -1, None],
+    }
+    table = datasets.Dataset.from_dict(rows, features=features)
+    monkeypatch.setattr(hub, "load", lambda *args, **options: {"train": table})
+    found = [record.values for record in hub.HubSplit("acme/toy", None, "train").records()]
+    assert [row["ner_tags"] for row in found] == [["B-PER", "O"], [], None]
+    assert [row["label"] for row in found] == ["good", "-1", None]
+    assert [row["tokens"] for row in found] == rows["tokens"]
