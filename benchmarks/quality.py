@@ -20,7 +20,7 @@ from benchmarks.report import markdown
 from benchmarks.tagging import FILE, Tagging
 
 TASKS = ("wnut17", "ncbi_disease")
-EPOCHS, LR = 10, 2e-4
+EPOCHS, LR = 5, 2e-4
 HEAD = ("seed", "Trainer F1", "bertctl F1", "points more", "Trainer s", "bertctl s", "share of its time")
 
 Pair = tuple[Run, Run]

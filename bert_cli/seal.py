@@ -65,7 +65,11 @@ def seal(folder: Path) -> None:
 
 def write_manifest(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace the manifest of a folder by one of these files; see `sums`."""
-    publish(folder / MANIFEST, json.dumps({"version": 1, "files": files}, indent=1) + "\n")
+    publish(folder / MANIFEST, _text(files))
+
+
+def _text(files: Mapping[str, Mapping[str, Any]]) -> str:
+    return json.dumps({"version": 1, "files": files}, indent=1)
 
 
 def recorded(folder: Path) -> dict[str, tuple[int, str]]:
@@ -74,8 +78,11 @@ def recorded(folder: Path) -> dict[str, tuple[int, str]]:
     Raises:
         OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError: there is none, or nothing to go by.
     """
-    manifest: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    found = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in manifest["files"].items()}
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    files: Any = json.loads(text)["files"]
+    if text != _text(files):
+        raise ValueError("not as it was written")
+    found = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in files.items()}
     for name in found:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name:

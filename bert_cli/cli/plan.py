@@ -58,15 +58,18 @@ def _plan_rows(plan: dict[str, Any], cost: dict[str, Any]) -> list[tuple[str, st
     from bert_cli.track import clock
 
     padding = plan["padding"]
-    batch = f"of {plan['batch_size']} examples"
+    phases = plan["phases"] if len(plan["phases"]) > 1 else []
+    batch = "in phases" if phases else f"of {plan['batch_size']} examples"
     steps = f"as many as time allows, {batch}"
     if plan["steps"] is not None:
-        steps = f"{plan['steps']} {batch}, {plan['steps_per_epoch']} an epoch, {plan['warmup_steps']} warm-up"
+        epoch = "" if phases else f", {plan['steps_per_epoch']} an epoch"
+        steps = f"{plan['steps']} {batch}{epoch}, {plan['warmup_steps']} warm-up"
     parameters = f"{plan['parameters'] / 1e6:.1f}M, {plan['trainable'] / 1e6:.1f}M of them trained"
     seconds = f"{cost['seconds_per_step']:.3f} s a step"
     many = plan["processes"] if plan["processes"] > 1 else 0
     return [
         ("steps", steps),
+        *(("  phase", f"{p['steps']} of {p['batch_size']} examples, up to {p['longest']} tokens") for p in phases),
         ("parameters", parameters),
         ("tokens computed", f"{padding['here']}x the real ones"),
         (

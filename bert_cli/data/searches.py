@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bert_cli.data.collection import Collection, read_collection, read_judgements
+from bert_cli.data.collection import (
+    DOCUMENT,
+    GRADE,
+    ID,
+    QUERY,
+    TEXT,
+    TITLE,
+    Collection,
+    read_collection,
+    read_judgements,
+)
 from bert_cli.data.queries import Queries, judged
 from bert_cli.data.source import Source
 from bert_cli.data.splits import load_splits
+from bert_cli.errors import UsageError
 from bert_cli.recipe.schema import DataSection
 
 
@@ -22,7 +33,22 @@ def are_judgements(sources: Mapping[str, Source]) -> bool:
 def load_searches(
     data: DataSection, sources: Mapping[str, Source], splits: tuple[str, ...], *, seed: int
 ) -> tuple[dict[str, Queries], tuple[str, ...]]:
-    """The wanted splits, and what to tell about them; errors as in `load_splits` and `read_judgements`."""
+    """The wanted splits, and what to tell about them.
+
+    Raises:
+        UsageError, DataError: as `load_splits` and `read_judgements` do; columns are named, which nothing would read
+            (U063).
+    """
+    if data.columns:
+        role = next(iter(data.columns))
+        raise UsageError(
+            "U063",
+            "judgements have columns of their own: ids, and title and text",
+            key=f"data.columns.{role}",
+            found=data.columns[role],
+            allowed=f"{QUERY[0]}, {DOCUMENT[0]} and {GRADE[0]}; {ID[0]}, {TITLE[0]} and {TEXT[0]}",
+            help=f"leave data.columns.{role} out, and rename the column where it has another name",
+        )
     shared: dict[str, Collection] = {}
     doubts: list[str] = []
 

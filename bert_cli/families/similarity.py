@@ -56,7 +56,7 @@ class SimilarityFamily(Labelled):
             )
             splits = {**found}
         else:
-            splits, columns = _compared(request)
+            splits, columns, doubts = _compared(request)
         learns = "train" in splits and len(splits) > 1
         for name, rows in splits.items():
             if learns and name == "train":
@@ -138,8 +138,8 @@ class SimilarityFamily(Labelled):
         )
 
 
-def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str, str]]:
-    """Splits of texts, pairs and triplets, and the column of each role."""
+def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str, str], tuple[str, ...]]:
+    """Splits of texts, pairs and triplets, the column of each role, and what to tell about them."""
     tables: dict[str, Columns] = {}
 
     def read(name: str, source: Source) -> Compared:
@@ -166,7 +166,13 @@ def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str
         if rows.targets is None and "label" not in request.task.optional and not rows.single:
             raise _no_scores(rows)
     names = {role: column for table in tables.values() for role, column in table.names.items()}
-    return {**found}, names
+    doubts = tuple(
+        f"{table.origin}: texts without a second one are learnt from themselves; the column '{table.names['label']}' is "
+        "not read"
+        for table in tables.values()
+        if "label" in table.names and "text_pair" not in table.names
+    )
+    return {**found}, names, doubts
 
 
 def _no_scores(rows: Compared) -> DataError:

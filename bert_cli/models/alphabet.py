@@ -44,7 +44,7 @@ def require_text(texts: Iterable[str]) -> None:
             key="data.source",
             found="no character but white space",
             allowed="a corpus with words in it",
-            help="--data FILE with text in it",
+            help="name a corpus that holds text",
         )
 
 
@@ -82,6 +82,6 @@ def frequent_characters(
             key="data.source",
             found=f"{normal.total()} characters",
             allowed=f"at least one character that comes {LEAST} times",
-            help="--data FILE with more text, or model.tokenizer=FOLDER for a tokenizer that is there",
+            help="name a corpus with more text, or model.tokenizer=FOLDER for a tokenizer that is there",
         )
     return chosen

@@ -70,9 +70,7 @@ class Foreseeing(Protocol):
     a micro-batch (gradient caching, Gao et al. 2021).
     """
 
-    def foresee(
-        self, batches: Sequence[Batch], outputs: Sequence[Any], *, ranks: Ranks, idle: bool
-    ) -> Sequence[Batch]:
+    def foresee(self, batches: Sequence[Batch], outputs: Sequence[Any], *, ranks: Ranks, idle: bool) -> Sequence[Batch]:
         """The same micro-batches, each with what it must know of all the others, those of other ranks included.
 
         Args:

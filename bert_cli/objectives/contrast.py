@@ -52,7 +52,9 @@ class Group:
             same |= partner & (self.texts[first[row_of]] == self.texts[anchors, None])
             targets = own[asking]
             same[np.arange(len(anchors)), targets] = False
-            cosines = vectors[torch.from_numpy(anchors)] @ vectors[torch.from_numpy(candidates)].T
+            # The precision of a run is for the encoder: bf16 keeps two digits of a cosine.
+            with torch.autocast(vectors.device.type, enabled=False):
+                cosines = vectors[torch.from_numpy(anchors)] @ vectors[torch.from_numpy(candidates)].T
             logits = (scale * cosines).masked_fill(torch.from_numpy(same).to(vectors.device), -torch.inf)
             yield torch.nn.functional.cross_entropy(
                 logits, torch.from_numpy(targets).to(vectors.device), reduction="none"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bert_cli.data.plan import Phase, Plan, walks
+from bert_cli.data.split import Split
 from bert_cli.families.base import Prepared
 from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.schema import Recipe
@@ -108,7 +109,7 @@ def _found(prepared: Prepared, built: Built, *, model: str) -> DryRun:
         columns=prepared.store.facts["columns"],
         labels=list(prepared.labels) if prepared.labels else None,
         splits={name: _split(prepared, name) for name in sorted(prepared.store.splits)},
-        plan=_plan(recipe, built),
+        plan=_plan(recipe, built, prepared.store.splits["train"]),
         cost=_measure(prepared, built, runtime),
     )
 
@@ -134,11 +135,11 @@ def _split(prepared: Prepared, name: str) -> dict[str, Any]:
     return facts
 
 
-def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
+def _plan(recipe: Recipe, built: Built, train: Split) -> dict[str, Any]:
     """Padding as (computed ÷ real) tokens, and forward passes a step; each phase counts by its steps."""
     plan = built.plan
-    counted = np.array([_counted(plan, first, steps) * steps for first, steps in _stretches(plan)]).sum(axis=0)
-    examples, real, here, padded, passes = counted.tolist()
+    counted = np.array([_counted(plan, first, steps, train) * steps for first, steps in _stretches(plan)]).sum(axis=0)
+    sequences, real, here, padded, passes = counted.tolist()
     total = sum(steps for _, steps in _stretches(plan))
     return {
         "steps": plan.total_steps,
@@ -150,7 +151,7 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
         "processes": plan.world_size,
         "micro_batches_per_step": round(passes / total / plan.world_size, 2),
         "padding": {
-            "to_max_length": round(recipe.data.max_length * examples / real, 2),
+            "to_max_length": round(recipe.data.max_length * sequences / real, 2),
             "to_longest_of_batch": round(padded / real, 2),
             "here": round(here / real, 2),
         },
@@ -159,19 +160,26 @@ def _plan(recipe: Recipe, built: Built) -> dict[str, Any]:
     }
 
 
-def _counted(plan: Plan, first: int, steps: int) -> np.ndarray:
-    """Of a step of a phase on average: examples, real tokens, computed ones, padded to the batch's longest, passes."""
+def _counted(plan: Plan, first: int, steps: int, train: Split) -> np.ndarray:
+    """Of a step of a phase on average: sequences, real tokens, computed ones, padded to the batch's longest, passes."""
     seen = range(first, first + min(steps, _seen(plan)))
     found = np.zeros(5)
     for step in seen:
-        lengths = plan.lengths[plan.rows(step)]
+        lengths = _lengths(plan, plan.rows(step), train)
         found += [len(lengths), lengths.sum(), 0, int(lengths.max()) * len(lengths), 0]
         for rank in range(plan.world_size):
             for rows in replace(plan, rank=rank).step(step).micro_batches:
-                widths = plan.lengths[rows]
-                found[2] += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(rows)
+                widths = _lengths(plan, rows, train)
+                found[2] += int(widths.sum()) if plan.unpadded else int(widths.max()) * len(widths)
                 found[4] += 1
     return found / len(seen)
+
+
+def _lengths(plan: Plan, rows: np.ndarray, train: Split) -> np.ndarray:
+    """Tokens of each sequence of some rows: of a whole row, or of each of its choices or windows."""
+    if train.value("sizes", 0) is None:
+        return plan.lengths[rows]
+    return np.array([size for row in rows for size in train.value("sizes", int(row))])
 
 
 def _phase(plan: Plan, phase: Phase) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def require_training(recipe: Recipe) -> Task:
         UsageError: see `require_task`; or nothing is learnt from it (U006).
     """
     task = require_task(recipe)
-    if task.objective == MINIMAL_PAIRS:
+    if "train" not in task.splits and not task.pretrains:
         raise UsageError(
             "U006",
             f"the task {task.name} measures a model, and nothing is trained on it",

@@ -64,9 +64,8 @@ def runs_named(name: str) -> list[RunDir]:
         UsageError: there is no run (U120).
     """
     folder = Path(name).expanduser()
-    found = (
-        list(runs_under(folder)) if folder.is_dir() and (is_run(folder) or (folder / "seeds.json").is_file()) else []
-    )
+    # The folder of several seeds has the recipe that they share, and no lock file.
+    found = list(runs_under(folder)) if (folder / MARKS[0]).is_file() else []
     if not found:
         raise no_run(folder)
     return found
@@ -78,9 +77,9 @@ def no_run(folder: Path) -> UsageError:
     there = [str(entry) for entry in sorted(beside.iterdir()) if is_run(entry)] if beside.is_dir() else []
     return UsageError(
         "U120",
-        f"there is no run at '{folder}'",
+        f"the folder '{folder}' is not that of a run" if folder.is_dir() else f"there is no run '{folder}'",
         key="RUN",
-        found=f"no {' with '.join(MARKS)}" if folder.is_dir() else "no such folder",
+        found=str(folder),
         allowed=there or "a folder that bertctl finetune or pretrain has made",
         help=f"bertctl run ls {beside}",
     )

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_cli.env import cache_dir
-from bert_cli.files import digest
 from bert_cli.models.locate import locate
 from bert_cli.recipe.schema import Recipe
-from bert_cli.run.inputs import data_facts, tokenizer_facts
-from bert_cli.run.prepare import tokenizer_digest
+from bert_cli.run.inputs import data_facts, model_facts, tokenizer_facts
 from bert_cli.run.resume import settings_of
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.stages import Chain, Stage
@@ -106,9 +104,6 @@ def _start(recipe: Recipe, *, offline: bool) -> str:
     model = recipe.model
     if model.name is None:
         return ""
-    folder = locate(model.name, revision=model.revision, allow_bin=model.allow_bin, offline=offline).folder
-    # Of ELECTRA's two models, both are trained further.
-    folders = [folder] if folder.name != "discriminator" else [folder, folder.with_name("generator")]
-    files = [file for each in folders for file in (each / "config.json", *sorted(each.glob("*.safetensors")))]
-    sums = [f"{file.name} {digest(file)}" for file in files if file.is_file()]
-    return hashlib.sha256("\n".join([*sums, tokenizer_digest(folder)]).encode()).hexdigest()
+    located = locate(model.name, revision=model.revision, allow_bin=model.allow_bin, offline=offline)
+    sums = model_facts(recipe, located, offline=offline)["sha256"]
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()

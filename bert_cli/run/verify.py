@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bert_cli.errors import ModelError, UsageError
-from bert_cli.run.rundir import RunDir
-from bert_cli.run.runs import busy, is_run, runs_named, status_of
+from bert_cli.run.rundir import MARKS, RunDir
+from bert_cli.run.runs import busy, runs_named, status_of
 from bert_cli.seal import MANIFEST, Fault, faults, recorded, unrecorded
 
 _STOPPED = ("killed", "failed", "preempted")
@@ -58,8 +58,10 @@ def verify(name: str) -> list[Verified]:
         ModelError: nothing has been recorded of the folder (C020).
     """
     folder = Path(name).expanduser()
-    if not is_run(folder) and (folder / MANIFEST).is_file():
-        return [_sealed(folder)]
+    if (folder / MANIFEST).is_file():
+        # Of a run, also where one of the files is missing by which runs are known.
+        of_a_run = any((folder / name).is_file() for name in MARKS)
+        return [_run(RunDir(folder)) if of_a_run else _sealed(folder)]
     if folder.is_dir() and (folder / "config.json").is_file():
         raise _unsealed(folder)
     return [_run(run) for run in runs_named(name)]

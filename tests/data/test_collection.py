@@ -15,7 +15,7 @@ from bert_cli.data.bm25 import BM25
 from bert_cli.data.queries import Queries
 from bert_cli.data.searches import are_judgements, load_searches
 from bert_cli.data.source import Source, find_sources
-from bert_cli.errors import DataError
+from bert_cli.errors import DataError, UsageError
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks import find_task
 
@@ -138,6 +138,12 @@ def test_queries_without_a_relevant_text_are_left_out_and_told(tmp_path: Path) -
 def test_what_is_wrong_is_refused_with_its_line(tmp_path: Path, change: dict[str, Any], code: str, where: str) -> None:
     error = refused(folder(tmp_path, **{"train": QRELS, **change}))
     assert (error.code, error.where) == (code, where)
+
+
+def test_named_columns_are_refused_where_nothing_would_read_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(folder(tmp_path), columns={"text": "body"})
+    assert (caught.value.code, caught.value.key) == ("U063", "data.columns.text")
 
 
 def test_judgements_without_a_header_are_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from bert_cli.errors import NonFiniteError, UsageError
 from bert_cli.families.base import Reading
 from bert_cli.families.choice import FAMILY
 from bert_cli.recipe.schema import Recipe
+from bert_cli.run.dryrun import dry_run
 from bert_cli.run.evaluate import evaluate
 from bert_cli.run.finetune import finetune
 from bert_cli.run.predict import load_predictor
@@ -129,6 +130,18 @@ def test_a_context_is_read_and_what_is_cut_is_told(tiny_bert: Path, tmp_path: Pa
     (cut,) = [line for line in told if line.startswith("cut at 24 tokens")]
     assert "of 48 rows of train" in cut and "of 24 rows of validation" in cut and "% of its tokens" in cut
     assert all(row["context"] for row in lines(tmp_path / "run" / "predictions" / "validation.jsonl"))
+
+
+def test_a_dry_run_counts_padding_by_choice(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    padding = dry_run(recipe_of(tiny_bert, data, tmp_path / "run", train__epochs=1.0)).plan["padding"]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    lengths = [
+        len(tokenizer(row["question"], text)["input_ids"])
+        for row in lines(data / "train.jsonl")
+        for text in row["choices"]
+    ]
+    assert padding["to_max_length"] == pytest.approx(32 * len(lengths) / sum(lengths), abs=0.01)
+    assert 1 == padding["here"] < padding["to_longest_of_batch"] < padding["to_max_length"]
 
 
 def test_labels_may_be_smoothed_but_not_weighed(tiny_bert: Path, data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from stopped_run import crash_and_resume, differences
 from tiny import tiny_recipe
-from tiny_searches import about, tiny_pairs_file, tiny_search
+from tiny_searches import about, tiny_pairs_file, tiny_search, write_lines
 
 from bert_cli.data.read import Record
 from bert_cli.errors import BertctlError
@@ -230,6 +230,14 @@ def test_a_model_that_was_learnt_goes_on_with_its_own_pooling(tiny_bert: Path, s
     again = finetune(recipe_of(first.run.path, search, tmp_path / "b", train__epochs=0.5), quiet=True)
     config = json.loads((again.run.best / "1_Pooling" / "config.json").read_text())
     assert config["pooling_mode_cls_token"]
+
+
+def test_labels_of_single_texts_are_told_not_to_count(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [{"text": about(n, seed=1), "label": n % 2} for n in range(20)]
+    write_lines(tmp_path / "data" / "train.jsonl", rows)
+    told: list[str] = []
+    finetune(recipe_of(tiny_bert, tmp_path / "data", tmp_path / "run", train__epochs=0.5), quiet=True, note=told.append)
+    assert any("the column 'label' is not read" in line for line in told)
 
 
 def test_splits_without_scores_are_refused_where_scores_are_needed(tiny_bert: Path, tmp_path: Path) -> None:

@@ -87,6 +87,13 @@ def test_rows_are_computed_in_blocks_with_the_same_result(monkeypatch: Any) -> N
     assert found(rows, vectors) == pytest.approx(whole, abs=1e-6)
 
 
+def test_cosines_are_products_of_fp32_whatever_the_encoder_computes_in() -> None:
+    rows = [[2 * i, 2 * i + 1] for i in range(7)]
+    vectors = random_vectors(14)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert found(rows, vectors) == pytest.approx(naive(rows, vectors), abs=1e-5)
+
+
 def test_equal_sequences_have_one_number() -> None:
     sequences = [np.array([1, 2]), np.array([1, 2, 3]), np.array([1, 2], dtype=np.int32), np.array([2, 1])]
     numbers = numbered(sequences)
