@@ -10,13 +10,24 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters but line end and tab; what turns the direction of text; halves of characters, which no file holds.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: object, limit: int = 200) -> str:
     """One line of `text` that is safe on a terminal: control characters escaped, cut at `limit` characters."""
-    line = _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", str(text).replace("\n", "\\n").replace("\t", "\\t"))
+    line = printable_lines(str(text).replace("\n", "\\n").replace("\t", "\\t"))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def printable_lines(text: str) -> str:
+    """The same for several lines: ends of lines and tabs stay, and nothing is cut."""
+    return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def printable_json(text: str) -> str:
+    """JSON that means the same and is safe on a terminal."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
 
-from bert_cli.errors import UsageError
+from bert_cli.errors import UsageError, printable_lines
 from bert_cli.files import publish
 
 LINE_SECONDS = 10.0
@@ -239,7 +239,7 @@ class _Lines:
             )
 
     def note(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable_lines(text) + "\n")
         sys.stderr.flush()
 
     def close(self) -> None:
@@ -283,7 +283,7 @@ class _Bar:
         )
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(printable_lines(text), highlight=False, markup=False)
 
     def close(self) -> None:
         self._progress.stop()

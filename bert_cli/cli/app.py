@@ -16,7 +16,7 @@ import typer
 
 from bert_cli import __version__
 from bert_cli.cli import data, demo, doctor, evaluate, predict, probe, recipe, runs, task, tokenizer, train
-from bert_cli.errors import BertctlError, ResourceError
+from bert_cli.errors import BertctlError, ResourceError, printable_lines
 
 app = typer.Typer(
     name="bertctl",
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(mistake.render() + "\n")
         return mistake.exit_code
     except Exception:
-        traceback.print_exc()
+        sys.stderr.write(printable_lines(traceback.format_exc()))
         sys.stderr.write(
             "error[B001]: this is a bug of bertctl, not of your input; please report it with the lines above\n"
         )

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from bert_cli.errors import printable
+from bert_cli.errors import printable, printable_json, printable_lines
 from bert_cli.files import finite
 
 MIN_ROOM = 20
@@ -64,15 +64,16 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout; numbers that are not finite become null."""
-    sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
+    sys.stdout.write(printable_json(text) + "\n")
 
 
 def say(text: str) -> None:
-    """One line of result on stdout."""
-    sys.stdout.write(text + "\n")
+    """Lines of result on stdout."""
+    sys.stdout.write(printable_lines(text) + "\n")
 
 
 def note(text: str) -> None:
-    """One line of log on stderr."""
-    sys.stderr.write(text + "\n")
+    """Lines of log on stderr."""
+    sys.stderr.write(printable_lines(text) + "\n")
     sys.stderr.flush()

@@ -13,7 +13,7 @@ import typer
 
 from bert_cli.cli import scoring
 from bert_cli.cli.console import note
-from bert_cli.errors import UsageError
+from bert_cli.errors import UsageError, printable_json
 
 if TYPE_CHECKING:
     from bert_cli.data.read import Record
@@ -219,7 +219,7 @@ def _write(predictions: Iterable[dict[str, Any]], out: Path | None, *, quiet: bo
 
     if out is None:
         for prediction in predictions:
-            sys.stdout.write(line(prediction))
+            sys.stdout.write(printable_json(line(prediction)))
             sys.stdout.flush()
         return
     with place_for(out) as file, _progress(shown=not quiet and sys.stderr.isatty()) as show:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bert_cli.cli.console import note
 from bert_cli.errors import RankError, UsageError
 from bert_cli.launch import ALONE, Layout, Place, agree, joined, layout, tell_loss
 
@@ -95,6 +95,6 @@ def train_in_ranks(context: typer.Context, recipe: Recipe, wanted: Layout, *, ov
     if outcome.error is not None:
         raise outcome.error
     if outcome.message:
-        sys.stderr.write(outcome.message.rstrip() + "\n")
+        note(outcome.message.rstrip())
     if outcome.code:
         raise typer.Exit(outcome.code)

@@ -229,7 +229,7 @@ def _show_cleaned(done: list[Cleaned], *, dry_run: bool) -> None:
         if one.removed or one.left
     ]
     if rows:
-        print_table(rows, ("run", "bytes", "deleted" if not dry_run else "would be deleted"))
+        print_table(rows, ("run", "freed", "deleted" if not dry_run else "would be deleted"))
         say("")
-    freed = sum(one.freed for one in done)
-    say(f"{_size(freed)} ({freed} bytes) {'would be freed' if dry_run else 'freed'} in {len(done)} runs")
+    freed, what = sum(one.freed for one in done), "would be freed" if dry_run else "freed"
+    say(f"{_size(freed)} ({freed} bytes) {what} in {len(done)} run{'' if len(done) == 1 else 's'}")

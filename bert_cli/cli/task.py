@@ -152,17 +152,7 @@ def _columns(task: Task) -> list[tuple[str, str]]:
 def _print_labels(task: Task) -> None:
     from bert_cli.cli.console import print_table, say
 
-    if task.objective == MINIMAL_PAIRS:
-        say("the first text is counted where a model finds it the more likely one;")
-        say("other roles are groups that are scored apart")
-    elif task.score_range is not None:
-        low, high = task.score_range
-        say(f"scores from {low:g} to {high:g}")
-    elif task.objective == "text-regression":
-        say("scores: any numbers")
-    elif task.labels is None:
-        say("labels: those of the training split, or data.labels")
-    else:
+    if task.labels is not None:
         spellings: dict[str, list[str]] = {}
         for other, label in task.label_aliases.items():
             spellings.setdefault(label, []).append(other)
@@ -171,3 +161,22 @@ def _print_labels(task: Task) -> None:
             for i, label in enumerate(task.labels)
         ]
         print_table(rows, ("id", "label; the data may hold either"))
+    elif task.objective == MINIMAL_PAIRS:
+        say("the first text is counted where a model finds it the more likely one;")
+        say("other roles are groups that are scored apart")
+    elif task.score_range is not None:
+        low, high = task.score_range
+        say(f"scores from {low:g} to {high:g}")
+    elif task.objective in _LABELS:
+        say(_LABELS[task.objective])
+
+
+_OF_TRAIN = "labels: those of the training split, or data.labels"
+_LABELS = {
+    "text-classification": _OF_TRAIN,
+    "multi-label-classification": _OF_TRAIN,
+    "token-classification": _OF_TRAIN,
+    "text-regression": "scores: any numbers",
+    "multiple-choice": "label: the number or letter of the right choice, or the choice itself",
+    "question-answering": "answers: their texts and where they begin, counted in characters",
+}

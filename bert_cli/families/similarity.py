@@ -167,8 +167,8 @@ def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str
             raise _no_scores(rows)
     names = {role: column for table in tables.values() for role, column in table.names.items()}
     doubts = tuple(
-        f"{table.origin}: texts without a second one are learnt from themselves; the column '{table.names['label']}' is "
-        "not read"
+        f"{table.origin}: texts without a second one are learnt from themselves, and the column "
+        f"'{table.names['label']}' is not read"
         for table in tables.values()
         if "label" in table.names and "text_pair" not in table.names
     )

@@ -178,7 +178,8 @@ def _counted(plan: Plan, first: int, steps: int, train: Split) -> np.ndarray:
 def _lengths(plan: Plan, rows: np.ndarray, train: Split) -> np.ndarray:
     """Tokens of each sequence of some rows: of a whole row, or of each of its choices or windows."""
     if train.value("sizes", 0) is None:
-        return plan.lengths[rows]
+        own: np.ndarray = plan.lengths[rows]
+        return own
     return np.array([size for row in rows for size in train.value("sizes", int(row))])
 
 

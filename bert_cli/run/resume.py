@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bert_cli.errors import DataError, UsageError
+from bert_cli.errors import DataError, ModelError, UsageError
 from bert_cli.families.base import Prepared
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
+from bert_cli.run.clean import OPTIMIZER
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
 from bert_cli.train import checkpoint
@@ -44,7 +45,7 @@ def checkpoint_of(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
 
     Raises:
         UsageError: the recipe has changed (U023).
-        ModelError: the checkpoint named is damaged (C001).
+        ModelError: the checkpoint named is damaged (C001), or the optimizer's state was deleted from it (C022).
     """
     wanted = recipe.run.resume
     if wanted == "never":
@@ -59,9 +60,23 @@ def checkpoint_of(recipe: Recipe, run: RunDir, *, note: Note) -> Path | None:
     else:
         found = Path(wanted).expanduser()
         checkpoint.verify(found)
+    _check_whole(found)
     same_recipe(recipe, run)
     note(f"going on from {found}")
     return found
+
+
+def _check_whole(found: Path) -> None:
+    if not (found / OPTIMIZER).is_file():
+        raise ModelError(
+            "C022",
+            "only the weights are left of this checkpoint: bertctl run clean took the optimizer's state away",
+            where=str(found),
+            key="run.resume",
+            found=f"no {OPTIMIZER}",
+            allowed="a whole checkpoint",
+            help="train on from the weights of its run in a new one: --model RUN --out ANOTHER",
+        )
 
 
 def same_recipe(recipe: Recipe, run: RunDir) -> None:

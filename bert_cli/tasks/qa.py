@@ -52,24 +52,24 @@ def _task(
 _BOTH = {"train": "train", "validation": "validation"}
 
 TASKS: tuple[Task, ...] = (
-    _task(OBJECTIVE, "your own questions, answered by a piece of a context or not at all", language=None),
+    _task(OBJECTIVE, "your own questions, answered by a piece of a text", language=None),
     _task(
         "squad",
-        "SQuAD 1.1: questions about Wikipedia paragraphs, all of them answered there",
+        "SQuAD 1.1: questions about Wikipedia, all answered",
         hub=Hub(path="rajpurkar/squad", splits=_BOTH),
         folders=("squad", "squad1", "squad_v1"),
         splits={**SPLITS, "train": ("train", "train-v1.1"), "validation": ("validation", "dev", "dev-v1.1")},
     ),
     _task(
         "squad_v2",
-        "SQuAD 2.0: the same, and as many questions without an answer",
+        "SQuAD 2.0: a third of the questions has no answer",
         hub=Hub(path="rajpurkar/squad_v2", splits=_BOTH),
         folders=("squad_v2", "squad2", "squad2_halfdev"),
         splits={**SPLITS, "train": ("train", "train-v2.0"), "validation": ("validation", "dev", "dev-v2.0")},
     ),
     _task(
         "xquad",
-        "XQuAD: 1,190 questions of SQuAD in twelve languages, for models trained on SQuAD",
+        "XQuAD: 1,190 questions of SQuAD in 12 languages",
         hub=Hub(path="google/xquad", config="xquad.en", splits={"validation": "validation"}),
         folders=("xquad",),
         splits={
@@ -81,7 +81,7 @@ TASKS: tuple[Task, ...] = (
     ),
     _task(
         "cmrc2018",
-        "CMRC 2018: questions about Chinese Wikipedia paragraphs",
+        "CMRC 2018: questions about Chinese Wikipedia",
         hub=Hub(path="hfl/cmrc2018", splits={**_BOTH, "test": "test"}),
         folders=("cmrc2018", "cmrc"),
         splits={
@@ -93,7 +93,7 @@ TASKS: tuple[Task, ...] = (
     ),
     _task(
         "drcd",
-        "DRCD: questions about traditional Chinese Wikipedia paragraphs",
+        "DRCD: questions about Wikipedia, traditional Chinese",
         hub=Hub(path="clue/clue", config="drcd", splits={**_BOTH, "test": "test"}),
         folders=("drcd",),
         splits={
@@ -105,13 +105,13 @@ TASKS: tuple[Task, ...] = (
     ),
     _task(
         "policyqa",
-        "PolicyQA: questions about privacy policies of websites",
+        "PolicyQA: questions about privacy policies",
         hub=Hub(path="alzoubi36/policy_qa", splits={**_BOTH, "test": "test"}),
         folders=("policyqa", "policy_qa"),
     ),
     _task(
         "covidqa",
-        "COVID-QA: questions about scientific articles, in very long contexts",
+        "COVID-QA: questions about long scientific articles",
         hub=Hub(path="deepset/covid_qa_deepset", splits={"train": "train"}),
         folders=("covidqa", "covid_qa", "covid_qa_deepset"),
         splits={**SPLITS, "train": ("train", "all", "COVID-QA", "200423_covidQA")},

@@ -10,7 +10,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="text-ranking",
         objective="text-ranking",
-        summary="your own queries with relevant texts and others, or judgements, ranked",
+        summary="your own queries with relevant texts and others",
         folders=("qrels",),
         splits=SPLITS,
         columns={"text": TEXT, "text_pair": TEXT_PAIR, "negative": NEGATIVE, "label": ("relevance", *LABEL)},

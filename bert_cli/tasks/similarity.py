@@ -78,7 +78,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="sentence-similarity",
         objective=OBJECTIVE,
-        summary="your own pairs, triplets, searches or texts as vectors",
+        summary="your own pairs, triplets, searches or texts",
         folders=("qrels",),
         splits=SPLITS,
         columns=_COMPARED,
@@ -88,7 +88,7 @@ TASKS: tuple[Task, ...] = (
         language=None,
     ),
     _sts("stsb_similarity", "how similar are two sentences, by their vectors?", "en", "en", ("stsb", "STS-B")),
-    _sts("stsb_zh", "how similar are two Chinese sentences, by their vectors?", "zh", "zh", ("stsb_zh",)),
+    _sts("stsb_zh", "similarity of Chinese sentences, by their vectors", "zh", "zh", ("stsb_zh",)),
     Task(
         name="quora_pairs",
         objective=OBJECTIVE,
@@ -109,7 +109,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="simcse",
         objective=OBJECTIVE,
-        summary="vectors from plain text alone, each line its own partner (SimCSE)",
+        summary="vectors from plain text alone (SimCSE)",
         folders=("simcse",),
         splits=SPLITS,
         columns={
@@ -130,7 +130,7 @@ TASKS: tuple[Task, ...] = (
     ),
     _beir(
         "cranfield",
-        "abstracts about aerodynamics for 225 queries (Cleverdon 1967)",
+        "abstracts about aerodynamics for 225 queries (eval)",
         None,
         splits={"test": SPLITS["test"]},
     ),

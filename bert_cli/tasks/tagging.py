@@ -54,7 +54,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="token-classification",
         objective=_OBJECTIVE,
-        summary="your own tagged tokens, or texts with marked passages",
+        summary="your own tagged tokens, or texts with marked parts",
         splits=SPLITS,
         columns={
             "tokens": _TOKENS,
@@ -104,7 +104,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="ontonotes5",
         objective=_OBJECTIVE,
-        summary="names and numbers in six kinds of English text, 18 types",
+        summary="names and numbers in English text, 18 types",
         hub=Hub(path="tner/ontonotes5", splits=_ALL_SPLITS),
         folders=("ontonotes5", "ontonotes"),
         splits=SPLITS,
@@ -130,7 +130,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="ud_ewt",
         objective=_OBJECTIVE,
-        summary="universal parts of speech of English web texts, 17 classes",
+        summary="parts of speech of English web texts, 17 classes",
         hub=Hub(path="universal-dependencies/universal_dependencies", config="en_ewt", splits=_ALL_SPLITS),
         folders=("ud_ewt", "UD_English-EWT"),
         splits={
@@ -162,7 +162,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="weibo_ner",
         objective=_OBJECTIVE,
-        summary="names and nominal mentions in Chinese social media, 8 types",
+        summary="names and mentions in Chinese social media, 8 types",
         hub=Hub(path="hltcoe/weibo_ner", splits=_ALL_SPLITS),
         folders=("weibo_ner", "weibo"),
         splits={
@@ -201,7 +201,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="restaurant8k",
         objective=_OBJECTIVE,
-        summary="slots of requests to a restaurant, 5 types; local files only",
+        summary="slots of requests to a restaurant; local files only",
         folders=("restaurant8k", "restaurants-8k"),
         splits=SPLITS,
         columns={

@@ -85,7 +85,7 @@ def test_clean_frees_what_it_says_and_only_once(cli: Cli, run: Path) -> None:
     assert cli("run verify runs/mine").code == 0
     assert cli("eval runs/mine").code == 0
     again = cli("run clean runs/mine")
-    assert again.out == "0 B (0 bytes) freed in 1 runs\n"
+    assert again.out == "0 B (0 bytes) freed in 1 run\n"
     assert "error[U123]" in cli("run clean").err
     assert cli("run clean --all-under nowhere").code == 2
 
@@ -96,7 +96,9 @@ def test_G1_a_run_is_repeated_from_its_folder_alone(cli: Cli, run: Path) -> None
     told = done.json
     assert told["same"] and told["differences"] == [] and told["again"] == "runs/mine-again"
     assert (run / "best/model.safetensors").read_bytes() == Path("runs/mine-again/best/model.safetensors").read_bytes()
-    assert {row["what"]: row["then"] for row in told["compared"]} == {row["what"]: row["now"] for row in told["compared"]}
+    assert {row["what"]: row["then"] for row in told["compared"]} == {
+        row["what"]: row["now"] for row in told["compared"]
+    }
     assert "validation accuracy" in {row["what"] for row in told["compared"]}
     assert cli("run verify runs/mine-again").code == 0
     shown = cli("run reproduce runs/mine --quiet")

@@ -115,6 +115,22 @@ def test_labels_become_grades_and_texts_without_a_partner_are_left_out(tmp_path:
     assert caught.value.code == "D157"
 
 
+@pytest.mark.parametrize("name", ["stsb_similarity", "stsb_zh"])
+def test_real_scored_pairs_are_read_whole(name: str) -> None:
+    from test_real_data import ROOT
+
+    task = find_task(name)
+    if not (ROOT / task.folders[0]).is_dir():
+        pytest.skip(f"no folder '{task.folders[0]}' in BERTCTL_TEST_DATA")
+    data = DataSection(source=str(ROOT))
+    sizes = {}
+    for split, source in find_sources(task, data).items():
+        rows, _ = read_compared(task, data, source, name=split)
+        assert rows.targets is not None and 0 <= rows.targets.min() < rows.targets.max() == 5 and not rows.labelled
+        sizes[split] = len(rows)
+    assert sizes == {"train": 5749, "validation": 1500, "test": 1379}
+
+
 def test_what_a_check_of_data_sees(tmp_path: Path) -> None:
     contents = read(tmp_path, [{"text": "a", "text_pair": "x", "label": 2.5}]).contents(None)
     assert (

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny import tiny_data, tiny_recipe
 
+from bert_cli.errors import ModelError
 from bert_cli.run.clean import clean
 from bert_cli.run.finetune import finetune
 from bert_cli.run.rundir import RunDir, claimed
@@ -65,6 +66,17 @@ def test_a_cleaned_run_is_still_what_was_recorded_and_finished(made: Path, tmp_p
     run = RunDir(Path(shutil.copytree(made, tmp_path / "run")))
     clean(run)
     assert verify(str(run.path))[0].faults == ()
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(run: RunDir, tiny_bert: Path, made: Path) -> None:
+    as_if_best_was(run, 1)
+    clean(run)
+    shutil.rmtree(run.best)
+    recipe = tiny_recipe(tiny_bert, made.parent / "data", run.path, run__keep=3)
+    again = recipe.model_copy(update={"run": recipe.run.model_copy(update={"resume": "auto"})})
+    with pytest.raises(ModelError) as caught:
+        finetune(again, quiet=True)
+    assert (caught.value.code, caught.value.exit_code) == ("C022", 4)
 
 
 def test_drafts_go_whatever_became_of_the_run(run: RunDir) -> None:
