@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check bench clean
+.PHONY: help install demo test test-slow check docs bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: $(STAMP) ## Lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict bert_cli
+
+docs: $(STAMP) ## Write docs/errors.md from the source
+	$(BIN)/python docs/errors.py
 
 bench: $(STAMP) ## Measure against the incumbent; BERTCTL_DATA=FOLDER has sst2/ and rte/
 	$(BIN)/python -m benchmarks

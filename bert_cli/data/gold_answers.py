@@ -56,15 +56,15 @@ def read_gold(answers: object, context: str, *, impossible: object = None, where
     if not found:
         return Gold((), NO_ANSWER)
     places = [_place(context, text, start) for text, start in found]
-    stated = [(place, start) for place, (_, start) in zip(places, found, strict=True) if start is not None]
-    wrong = [place for place, start in stated if place != start]
-    moved = sum(place is not None for place in wrong)
-    texts = tuple(text for text, _ in found)
-    sound = [place for place, start in stated if place == start] or [place for place in places if place is not None]
-    if not sound:
+    texts, starts = zip(*found, strict=True)
+    wrong = [i for i, start in enumerate(starts) if start is not None and start != places[i]]
+    moved = sum(places[i] is not None for i in wrong)
+    held = [i for i, start in enumerate(starts) if start is not None and start == places[i]]
+    at = next((i for i in held or range(len(places)) if places[i] is not None), None)
+    start = None if at is None else places[at]
+    if at is None or start is None:
         return Gold(texts, UNKNOWN, len(wrong), moved)
-    length = len(texts[places.index(sound[0])])
-    return Gold(texts, trimmed(context, sound[0], sound[0] + length), len(wrong), moved)
+    return Gold(texts, trimmed(context, start, start + len(texts[at])), len(wrong), moved)
 
 
 def trimmed(context: str, start: int, end: int) -> tuple[int, int]:

@@ -52,7 +52,7 @@ def best(scores: Floats, depth: int) -> Places:
 
 
 def _with_faiss(queries: Floats, vectors: Floats, depth: int) -> tuple[Places, Floats]:
-    """The same by brute force in faiss, which keeps the best of each query only; ties at the last place as they fall."""
+    """The same by brute force in faiss, which keeps the best of each query only; ties at the last place fall anyhow."""
     import faiss  # type: ignore[import-not-found, unused-ignore]
 
     products, places = faiss.knn(queries, vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)

@@ -362,8 +362,8 @@ class EvalSection(Section):
     )
     threshold: Literal["auto"] | Fraction = Field(
         "auto",
-        description="Probability from which a label counts (multi-label) or there is no answer (questions); auto: tuned "
-        "on validation.",
+        description="Probability from which a label counts (multi-label) or there is no answer (questions); auto: "
+        "tuned on validation.",
     )
     n_best: Annotated[int, Field(ge=1)] = Field(20, description="Questions: answers looked at for each window.")
     max_answer_length: Annotated[int, Field(ge=1)] = Field(30, description="Questions: longest answer, tokens.")

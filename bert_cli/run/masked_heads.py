@@ -1,4 +1,4 @@
-"""Whether a model can say how likely a word is that it does not see: told from its configuration and tokenizer alone."""
+"""Whether a model can say how likely a word is that it does not see, told from its configuration and tokenizer."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 
 from bert_cli.data.source import Source, find_sources
 from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError, listing, raise_all
-from bert_cli.files import digest, finite, publish
+from bert_cli.files import finite, publish
 from bert_cli.metrics import check_metrics
 from bert_cli.metrics.spread import spread
 from bert_cli.models.locate import Access, Located, locate
@@ -23,6 +23,7 @@ from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.find import find
 from bert_cli.run.finetune import finetune
+from bert_cli.run.inputs import model_facts
 from bert_cli.run.publish import ModelFacts
 from bert_cli.run.resume import same_recipe
 from bert_cli.run.rundir import RunDir, default_out
@@ -226,7 +227,7 @@ def _check_unchanged(recipe: Recipe, located: Located, sources: Mapping[str, Sou
         if not run.lock.is_file():
             continue
         then = json.loads(run.lock.read_text(encoding="utf-8"))
-        weights = {file.name: digest(file) for file in sorted(located.folder.glob("*.safetensors"))}
+        weights = model_facts(recipe, located)["sha256"]
         data = {name: sources[name].fingerprint() if name in sources else None for name in then["data"]}
         changed = [
             name

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from bert_cli.env import cpu_name, versions
 from bert_cli.errors import BertctlError, ModelError, ResourceError, UsageError
 from bert_cli.files import finite, publish
 from bert_cli.recipe.schema import Recipe
+from bert_cli.run.git import git_state
 from bert_cli.runtime import Runtime
 
 MARKS = ("recipe.yaml", "lock.json")
@@ -271,18 +271,6 @@ def lock_facts(
         },
         "created": _now(),
     }
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit of the working folder's repository and whether files differ from it; None outside one."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def json_task(result: Result) -> str:
 def test_the_run_folder_holds_what_it_should_and_no_pickle(result: Result) -> None:
     names = {entry.name for entry in result.run.path.iterdir()}
     assert names == {
-        *("recipe.yaml", "lock.json", "status.json", "metrics.jsonl", "checkpoints", "predictions", "best")
+        *("recipe.yaml", "lock.json", "status.json", "metrics.jsonl", "checkpoints", "predictions", "best"),
+        "MANIFEST.json",
     }
     endings = {file.suffix for file in result.run.path.rglob("*") if file.is_file()}
     assert endings <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".txt"}
