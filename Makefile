@@ -34,7 +34,7 @@ check: $(STAMP) ## Lint, formatting, types
 docs: $(STAMP) ## Write docs/errors.md from the source
 	$(BIN)/python docs/errors.py
 
-bench: $(STAMP) ## Measure against the incumbent; BERTCTL_DATA=FOLDER has sst2/ and rte/
+bench: $(STAMP) ## Measure against the incumbent; BERTCTL_DATA=FOLDER has sst2/, rte/, wnut17/ and more
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv and everything built or cached

@@ -85,7 +85,8 @@ def _free(first: Path) -> Path:
 
 def _as_then(recipe: Recipe, lock: Mapping[str, Any], result: Mapping[str, Any]) -> Recipe:
     """The recipe with the run's own answers to what depends on time, memory or the state of the hub."""
-    train: dict[str, Any] = {"precision": lock["precision"]["name"]}
+    # Stages share the precision, and are known by what their recipes say.
+    train: dict[str, Any] = {} if recipe.stages else {"precision": lock["precision"]["name"]}
     if result.get("micro_batch_tokens") is not None:
         train["micro_batch_tokens"] = result["micro_batch_tokens"]
     # A GPU that is not here any more is a difference, and no reason to give up.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +12,18 @@ import torch
 from tiny import tiny_recipe, tiny_texts
 from tiny_tasks import write_task
 
+from bert_cli.recipe.schema import Recipe
 from bert_cli.run.finetune import finetune
 from bert_cli.tasks import find_task
 
 SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"}
+# The zip file that torch writes, and how protocols 2 to 5 begin.
+MAGIC = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 
 
 def is_pickle(name: str, content: bytes) -> bool:
-    """By its name; as torch's zip; by how protocols 2 to 5 begin; of older ones, by being readable as one."""
-    if Path(name).suffix in SUFFIXES or content.startswith(
-        (b"PK\x03\x04", *(b"\x80" + bytes([p]) for p in range(2, 6)))
-    ):
+    """By its name or its first bytes; of older protocols, by being readable as one."""
+    if Path(name).suffix in SUFFIXES or content.startswith(MAGIC):
         return True
     if not content.endswith(b"."):
         return False
@@ -64,9 +64,18 @@ def test_A14_no_kind_of_pretraining_leaves_a_pickle(name: str, tmp_path: Path) -
     (tmp_path / "corpus.txt").write_text(texts + "\n")
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     kind = "bert" if name == "fill-mask" else "electra"
-    scratch = {"config": {"model_type": kind, "max_position_embeddings": 64, "vocab_size": 200, **sizes}}
-    changes: dict[str, Any] = {"task": name, "model": scratch, "tokenizer": {"vocab_size": 200}}
-    finetune(tiny_recipe(tmp_path, tmp_path / "corpus.txt", tmp_path / "run", **changes), quiet=True)
+    recipe = Recipe.model_validate(
+        {
+            "task": name,
+            "model": {"config": {"model_type": kind, "max_position_embeddings": 64, "vocab_size": 200, **sizes}},
+            "tokenizer": {"vocab_size": 200},
+            "data": {"source": str(tmp_path / "corpus.txt"), "max_length": 32},
+            "train": {"epochs": 1.0, "batch_size": 8, "precision": "fp32"},
+            "run": {"out": str(tmp_path / "run")},
+            "dist": {"device": "cpu"},
+        }
+    )
+    finetune(recipe, quiet=True)
     assert (tmp_path / "run" / "best").is_dir()
     assert pickles(tmp_path / "run") == []
 
@@ -76,12 +85,10 @@ def test_A14_the_scan_sees_every_way_to_write_one() -> None:
     value = {"a": [1, 2.0, "x"]}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert is_pickle("state", pickle.dumps(value, protocol)), protocol
-    saved = io.BytesIO()
-    torch.save(value, saved)
-    assert is_pickle("state", saved.getvalue())
-    saved = io.BytesIO()
-    torch.save(value, saved, _use_new_zipfile_serialization=False)
-    assert is_pickle("state", saved.getvalue())
+    for zipped in (True, False):
+        saved = io.BytesIO()
+        torch.save(value, saved, _use_new_zipfile_serialization=zipped)
+        assert is_pickle("state", saved.getvalue())
     saved = io.BytesIO()
     np.savez(saved, a=np.array([value], dtype=object))
     assert is_pickle("state", saved.getvalue())
