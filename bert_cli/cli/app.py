@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -55,12 +55,33 @@ def _root(
     pass
 
 
+def _is_read(stdout: TextIO) -> bool:
+    """Whether somebody takes the rest of what was said."""
+    if sys.stdout is not stdout:
+        # What typer leaves of a broken pipe, beside the exit code of any failure.
+        return False
+    try:
+        stdout.flush()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _hushed(stdout: TextIO) -> int:
+    """The exit code of a command whose reader went away, as by `| head`; the interpreter must not write at its end."""
+    sys.stdout = stdout
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    return 141
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see the table in the README)."""
+    stdout = sys.stdout
     try:
         app(args=list(arguments), prog_name="bertctl", obj=list(arguments))
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        return code if _is_read(stdout) else _hushed(stdout)
     except BertctlError as error:
         sys.stderr.write(error.render() + "\n")
         return error.exit_code
@@ -68,9 +89,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write("stopped\n")
         return 130
     except BrokenPipeError:
-        # The reader went away (`| head`): nothing is left to say, and the interpreter must not try at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _hushed(stdout)
     except OSError as error:
         place = str(error.filename) if error.filename else None
         mistake = ResourceError(

@@ -81,7 +81,7 @@ def test_G1_a_run_with_stages_is_repeated_and_knows_what_they_were_made_from(tin
 
 def test_G2_a_changed_byte_changes_its_own_sum_and_no_other(tiny_bert: Path, tmp_path: Path) -> None:
     data, model = tiny_data(tmp_path / "data"), Path(shutil.copytree(tiny_bert, tmp_path / "model"))
-    recipe = tiny_recipe(model, data, tmp_path / "run", model={"name": str(model), "tokenizer": str(tiny_bert)})
+    recipe = tiny_recipe(model, data, tmp_path / "run", model__tokenizer=str(tiny_bert))
 
     def sums() -> dict[str, str]:
         facts = model_facts(recipe, locate(str(model)))
