@@ -6,6 +6,7 @@ Questions about one context share its answers' surroundings, so a context is eit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -49,9 +50,11 @@ def load_questions(
     doubts: list[str] = []
     for name, place in found.items():
         source = sources[place]
-        # A nested file is one record, so the limit is on questions.
-        given = islice(asked(source.records(whole), origin=source.origin, header=source.header), data.limit)
-        read = read_questions(name, given, task=task, data=data, origin=source.origin)
+        # A mistake in a row must not leave the file open.
+        with closing(asked(source.records(whole), origin=source.origin, header=source.header)) as questions:
+            # A nested file is one record, so the limit is on questions.
+            given = islice(questions, data.limit)
+            read = read_questions(name, given, task=task, data=data, origin=source.origin)
         if read.rows.golds is None and name in labelled:
             raise no_answers(read.rows)
         loaded[name], columns = read.rows, {**read.columns, **columns}

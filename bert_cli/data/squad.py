@@ -7,7 +7,7 @@ dictionary for each question; contexts are shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from bert_cli.data.stream import Record
@@ -35,7 +35,7 @@ class Asked:
     values: dict[str, object]
 
 
-def asked(records: Iterable[Record], *, origin: str, header: Callable[[int], str] | None = None) -> Iterator[Asked]:
+def asked(records: Iterable[Record], *, origin: str, header: Callable[[int], str] | None = None) -> Generator[Asked]:
     """Every question of the records.
 
     Args:
