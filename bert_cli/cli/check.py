@@ -117,12 +117,12 @@ def refuse_for_corpus(flags: Mapping[str, object]) -> None:
     """Refuse flags that would change nothing of what is said about a corpus.
 
     Raises:
-        UsageError: one is given (U111).
+        UsageError: one is given (U113).
     """
     given = [flag for flag, value in flags.items() if value is not None]
     if given:
         raise UsageError(
-            "U111",
+            "U113",
             f"{' and '.join(given)} {'changes' if len(given) == 1 else 'change'} nothing for a corpus",
             key=given[0],
             allowed="--task NAME for labelled data",

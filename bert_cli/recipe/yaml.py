@@ -270,7 +270,7 @@ def parse_value(text: str, *, name: str, key: str) -> Document:
     """One scalar, `[list]` or `{mapping}` from a command line; nothing of `text` is ignored.
 
     Raises:
-        UsageError: as `parse_text`, and R032 where the text is a block, ends with a comment or needs quotes.
+        UsageError: as `parse_text`, and R035 where the text is a block, ends with a comment or needs quotes.
     """
     quote = f"""quote the value: '{key}="…"'"""
     if not text.strip():
@@ -286,7 +286,7 @@ def parse_value(text: str, *, name: str, key: str) -> Document:
     partial = reader.end < len(stripped) or "\n" in stripped or stripped.startswith(("---", "#"))
     if not reader.problems and (block or partial):
         message = "the value is not one scalar, [list] or {mapping}"
-        raise UsageError("R032", message, where=name, key=key, found=text, help=quote)
+        raise UsageError("R035", message, where=name, key=key, found=text, help=quote)
     return Document(value, reader.places, reader.texts, tuple(reader.problems))
 
 

@@ -105,7 +105,7 @@ def test_a_picture_is_drawn_on_request(cli: Cli) -> None:
         ("data check --task sst2 sst2 --data other", 2, "U005", ("sst2 other",)),
         ("data check --task sst2 --data sst2 --picture lengths.jpg", 2, "U112", ("lengths.png",)),
         ("data check --task sst2 --data sst2 data.max_lenght=8", 2, "R020", ("did you mean 'max_length'",)),
-        ("data stats sst2/train.tsv --picture x.png", 2, "U111", ("--picture", "--task")),
+        ("data stats sst2/train.tsv --picture x.png", 2, "U113", ("--picture", "--task")),
         ("data stats --task nope --data sst2", 2, "U010", ("nope",)),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_missing_file_suggests_its_nearest_neighbour(tmp_path: Path) -> None:
 def test_a_command_line_value_is_never_read_in_part(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_value(text, name=f"k={text}", key="k")
-    assert caught.value.code == "R032"
+    assert caught.value.code == "R035"
     assert "quote" in (caught.value.help or "")
 
 
