@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bert_cli.data.split import Split
+from bert_cli.objectives.parts import SIZES
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Cut:
 
 
 def cut_of(split: Split) -> Cut:
-    """What was cut when the split was tokenised."""
+    """What was cut when the split was tokenised; of windows, examples are counted, of a search, its texts."""
     lost = int(split.facts["lost_tokens"])
-    examples = int(split.facts.get("examples", len(split)))
+    several = len(split) > 0 and split.value(SIZES, 0) is not None
+    examples = len(split) if several else int(split.facts.get("examples", len(split)))
     return Cut(int(split.facts["truncated"]), examples, lost / max(1, lost + int(split.lengths.sum())))
 
 
