@@ -247,7 +247,7 @@ def test_the_table_of_verbs_is_that_of_the_program() -> None:
 def test_the_table_of_exit_codes_is_that_of_the_errors() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BertctlError)]
     shown = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.M)}
-    assert shown == {0, 128 + signal.SIGTERM} | {kind.exit_code for kind in kinds}
+    assert shown == {0, 128 + signal.SIGPIPE, 128 + signal.SIGTERM} | {kind.exit_code for kind in kinds}
 
 
 def test_links_and_files_named_exist() -> None:

@@ -6,9 +6,7 @@ import json
 import shlex
 
 from bert_cli.errors import printable
-from bert_cli.tasks.base import PRETRAINING
-
-ELECTRA = "replaced-token-detection"
+from bert_cli.tasks.base import PRETRAINING, REPLACED
 
 USES = {
     "text-classification": "text classification",
@@ -29,8 +27,8 @@ USES = {
 _TAGS = {
     "multi-label-classification": "text-classification",
     "text-regression": "text-classification",
-    ELECTRA: "feature-extraction",
-    **{name: "fill-mask" for name in PRETRAINING if name != ELECTRA},
+    REPLACED: "feature-extraction",
+    **{name: "fill-mask" for name in PRETRAINING if name != REPLACED},
 }
 
 _SENTENCES = """from sentence_transformers import SentenceTransformer
@@ -74,7 +72,7 @@ def use(objective: str, *, name: str, pairs: bool) -> str:
 
 def _python(objective: str, *, name: str, pairs: bool) -> str:
     # The discriminator is the encoder that is used further; the generator only taught it.
-    model = json.dumps(f"{name}/discriminator" if objective == ELECTRA else name, ensure_ascii=objective == ELECTRA)
+    model = json.dumps(f"{name}/discriminator" if objective == REPLACED else name, ensure_ascii=objective == REPLACED)
     whole = {"sentence-similarity": _SENTENCES, "text-ranking": _RANKING, "multiple-choice": _CHOICE}
     if objective in whole:
         return whole[objective].format(model=model)
@@ -84,7 +82,7 @@ def _python(objective: str, *, name: str, pairs: bool) -> str:
         "token-classification": ', aggregation_strategy="first"',
     }
     variable, example = "classify", '{"text": "…", "text_pair": "…"}' if pairs else '"…"'
-    if objective == ELECTRA:
+    if objective == REPLACED:
         variable, example = "encode", '"…"'
     elif objective in PRETRAINING:
         variable, example = "fill", 'f"… {fill.tokenizer.mask_token} …"'

@@ -9,7 +9,6 @@ import typer
 
 from bert_cli.cli import pairs, scoring
 from bert_cli.cli.console import note, print_json, print_table, say
-from bert_cli.tasks.base import PRETRAINING
 
 if TYPE_CHECKING:
     from bert_cli.run.evaluate import Evaluation
@@ -108,8 +107,8 @@ def evaluate(
         flags={**flags, "eval.threshold": threshold, "data.max_length": max_length},
         **given,
     )
-    if found.task not in PRETRAINING:
-        log(scoring.cut_texts(found.truncated, found.n, found.max_length, lost=found.lost))
+    if not found.of_blocks:
+        log(scoring.cut_texts(found.cut.rows, found.cut.examples, found.max_length, lost=found.cut.tokens))
     if as_json:
         print_json(found.as_dict())
     else:

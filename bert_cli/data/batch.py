@@ -6,6 +6,7 @@ before the forward pass and predictions can be put back in order. Making one cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -57,3 +58,22 @@ def pad(sequences: list[np.ndarray], value: int) -> torch.Tensor:
     padded = np.full((len(sequences), int(lengths.max())), value, dtype=np.int64)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(sequences)
     return torch.from_numpy(padded)
+
+
+def encoder_inputs(
+    sequences: list[np.ndarray], types: Sequence[np.ndarray | None], *, pad_token_id: int, takes_type_ids: bool
+) -> dict[str, torch.Tensor]:
+    """What an encoder takes, padded to the longest sequence. Shapes: `[B, L]` int64.
+
+    Args:
+        sequences: token ids of each.
+        types: segment ids of each; None or nothing where all are 0.
+        takes_type_ids: whether the model has segment embeddings.
+    """
+    ids = pad(sequences, pad_token_id)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+    if takes_type_ids:
+        known = [segments for segments in types if segments is not None]
+        inputs["token_type_ids"] = pad(known, 0) if known else torch.zeros_like(ids)
+    return inputs

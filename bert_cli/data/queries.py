@@ -93,7 +93,7 @@ class Queries:
         """For each query and each of its relevant texts, places of `count` texts that are not relevant.
 
         They are drawn from those that were judged not relevant where texts are given, else from the best of a first
-        search that nobody judged relevant; there may be fewer.
+        search that nobody judged relevant; there may be fewer. Copies of the query or of a relevant text are none.
         """
         if search is None:
             near = [list(grades) for grades in self.grades]
@@ -101,7 +101,8 @@ class Queries:
             near = search.search(self.texts, depth=POOL).tolist()
         drawn = []
         for query, (grades, places) in enumerate(zip(self.grades, near, strict=True)):
-            pool = [place for place in places if grades.get(place, 0) <= 0]
+            same = {self.texts[query], *(self.collection.texts[place] for place in relevant(grades))}
+            pool = [place for place in places if grades.get(place, 0) <= 0 and self.collection.texts[place] not in same]
             random = np.random.default_rng((seed, query))
             drawn.append(
                 [random.permutation(pool)[:count].astype(int).tolist() if pool else [] for _ in relevant(grades)]

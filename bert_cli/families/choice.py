@@ -18,6 +18,7 @@ from bert_cli.errors import NonFiniteError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.metrics import Scorer
 from bert_cli.objectives.choice import ChoiceObjective, encode_choices
+from bert_cli.objectives.groups import SIZES
 from bert_cli.train.evaluate import Scored
 
 
@@ -128,7 +129,7 @@ class ChoiceFamily(Labelled):
             )
             texts = pa.list_(pa.string())
             columns: dict[str, Any] = {
-                "sizes": found.size_column,
+                SIZES: found.size_column,
                 "text": rows.heads[start:end],
                 "context": rows.contexts[start:end],
                 "question": rows.questions[start:end],

@@ -30,7 +30,8 @@ from bert_cli.families.vector_rows import compared_rows, learnt, learnt_queries,
 from bert_cli.families.vectors import PairAnswers, TextAnswers, searched
 from bert_cli.metrics import Scorer
 from bert_cli.models.pooling import pooling_of, write_modules
-from bert_cli.objectives.parts import SIZES, encode_parts
+from bert_cli.objectives.groups import SIZES
+from bert_cli.objectives.parts import encode_parts
 from bert_cli.objectives.similarity import CosineScores, InBatchNegatives, Triplets, Vectors
 from bert_cli.train.evaluate import Scored
 

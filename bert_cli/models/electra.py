@@ -17,9 +17,8 @@ import torch
 from bert_cli.env import derived_seed, seed_everything
 from bert_cli.errors import ModelError, UsageError
 from bert_cli.models.build import Note, load_config, load_model, new_model
-from bert_cli.models.locate import locate
+from bert_cli.models.locate import DISCRIMINATOR, GENERATOR, locate
 
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 _ALIKE = ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size")
 
 

@@ -20,6 +20,8 @@ from bert_cli.env import cache_dir
 from bert_cli.errors import HubError, ModelError, closest, listing
 from bert_cli.files import digest, drafted
 
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+"""Folders of ELECTRA's two models."""
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _RUNS = "runs"
 """Where runs go unless `--out` names another place; nobody's name on the hub."""
@@ -86,9 +88,9 @@ def locate(
                     help=f"name one of them: {seeds[0]}",
                 )
             path = path / "best"
-        if (path / "discriminator" / "config.json").is_file() and not (path / "config.json").exists():
-            # Of ELECTRA's two models the discriminator is the encoder that is used further.
-            path = path / "discriminator"
+        if (path / DISCRIMINATOR / "config.json").is_file() and not (path / "config.json").exists():
+            # Of the two, it is the encoder that is used further.
+            path = path / DISCRIMINATOR
         if of_a_run and not (path / "config.json").is_file():
             raise ModelError(
                 "L001",
@@ -283,14 +285,19 @@ def _check_shards(index: Path) -> None:
 
 def _convert(located: Located, pickled: list[Path]) -> Located:
     """The same model with safetensors weights, kept in the cache under the digest of everything that it holds."""
-    beside = sorted(f for f in located.folder.iterdir() if f.is_file() and f.suffix in {".json", ".txt", ".model"})
-    sums = "\n".join(f"{file.name} {digest(file)}" for file in [*pickled, *beside])
+    folder = located.folder
+    beside = sorted(f for f in folder.iterdir() if f.is_file() and f.suffix in {".json", ".txt", ".model"})
+    # Layers of Sentence Transformers, such as its pooling, have folders of their own.
+    beside += sorted(folder.glob("*/config.json"))
+    sums = "\n".join(f"{file.relative_to(folder)} {digest(file)}" for file in [*pickled, *beside])
     target = cache_dir() / "converted" / hashlib.sha256(sums.encode()).hexdigest()[:32]
     if not target.is_dir():
         with drafted(target) as draft:
             _write_safetensors(pickled, draft / "model.safetensors")
             for file in beside:
-                shutil.copyfile(file, draft / file.name)
+                copy = draft / file.relative_to(folder)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
     return Located(target, located.name, located.hub_id, located.revision)
 
 

@@ -30,6 +30,11 @@ _LEGACY = {
 _PACKAGE = "sentence_transformers"
 _POOLING, _NORMALIZE = "1_Pooling", "2_Normalize"
 _UNDERSTOOD = ("Transformer", "Pooling", "Normalize")
+_CHANGES_TEXTS = (
+    ("config_sentence_transformers.json", "default_prompt_name"),
+    ("sentence_bert_config.json", "do_lower_case"),
+)
+"""Files and their keys that change every text before the tokenizer reads it."""
 
 
 def pool(hidden: torch.Tensor, attention_mask: torch.Tensor, mode: str) -> torch.Tensor:
@@ -60,17 +65,24 @@ def pooling_of(folder: Path | None, asked: str = "auto") -> str:
     """
     if asked != "auto" or folder is None:
         return "mean" if asked == "auto" else asked
-    modules = _read(folder / "modules.json")
-    foreign = [m.get("type") for m in modules or () if str(m.get("type")).rpartition(".")[2] not in _UNDERSTOOD]
-    if foreign:
-        raise _not_known(folder / "modules.json", str(foreign[0]))
-    config = _read(folder / _POOLING / "config.json")
+    modules = _read(folder / "modules.json") or ()
+    kinds = {str(module.get("type")).rpartition(".")[2]: module for module in modules}
+    for kind, module in kinds.items():
+        if kind not in _UNDERSTOOD:
+            raise _not_known(folder / "modules.json", str(module.get("type")))
+    for name, key in _CHANGES_TEXTS:
+        if value := (_read(folder / name) or {}).get(key):
+            raise _not_known(folder / name, f"{key}: {value}")
+    file = folder / str(kinds.get("Pooling", {}).get("path", _POOLING)) / "config.json"
+    config = _read(file)
     if config is None:
+        if "Pooling" in kinds:
+            raise _not_known(folder / "modules.json", f"a layer Pooling, without {file.relative_to(folder)}")
         return "mean"
     mode = config.get("pooling_mode", [name for key, name in _LEGACY.items() if config.get(key)])
     modes = [mode] if isinstance(mode, str) else list(mode)
     if len(modes) != 1 or modes[0] not in MODES.values() or not config.get("include_prompt", True):
-        raise _not_known(folder / _POOLING / "config.json", ", ".join(map(str, modes)) or "no way of pooling")
+        raise _not_known(file, ", ".join(map(str, modes)) or "no way of pooling")
     return str(modes[0])
 
 
@@ -133,6 +145,6 @@ def _not_known(file: Path, found: str) -> ModelError:
         where=str(file),
         key="model.pooling",
         found=found,
-        allowed=f"{' or '.join(MODES)}, and no further layers",
+        allowed=f"{' or '.join(MODES)}, no further layers, texts as they are",
         help="model.pooling=mean takes the plain encoder as it is",
     )

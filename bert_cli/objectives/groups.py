@@ -1,4 +1,4 @@
-"""Rows of several sequences: the choices of a question, or the windows of a long text.
+"""Rows of several sequences: choices of a question, windows of a long text, or a text and what it is compared with.
 
 A row of the store holds its sequences one after another and says how long each is (`sizes`). A batch has a line for
 each sequence, so that rows with different numbers of them share it, and padding costs no more than elsewhere; what the
@@ -7,16 +7,19 @@ model says of the lines is put together within each row afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch, encoder_inputs
 from bert_cli.data.store import SplitStore
+
+SIZES = "sizes"
+"""The store's column of how long each sequence of a row is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,17 @@ class GroupedBatch(Batch):
     """
 
     sizes: torch.Tensor
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Where the sequences of each row end. Shape: `[B]` int64."""
+        found: np.ndarray = self.sizes.cumsum(0).cpu().numpy()
+        return found
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where the sequences of each row begin. Shape: `[B]` int64."""
+        return np.concatenate([[0], self.ends[:-1]])
 
     def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
@@ -58,21 +72,30 @@ class EncodedGroups:
         return pa.array(self.sizes, pa.list_(pa.int32()))
 
 
-def collate_groups(store: SplitStore, rows: np.ndarray, *, pad_token_id: int, takes_type_ids: bool) -> GroupedBatch:
-    """The sequences of all rows as one batch, padded to the longest. Shape: `[S, L]`."""
-    lengths = [store.values("sizes", int(row)) for row in rows]
-    padded = pad(_pieces([store.input_ids(int(row)) for row in rows], lengths), pad_token_id)
-    flat = torch.from_numpy(np.concatenate(lengths).astype(np.int64))
-    inputs = {"input_ids": padded, "attention_mask": (torch.arange(padded.shape[1]) < flat[:, None]).long()}
-    if takes_type_ids:
-        types = [part for row in rows if (part := store.type_ids(int(row))) is not None]
-        inputs["token_type_ids"] = pad(_pieces(types, lengths), 0) if types else torch.zeros_like(padded)
+def collate_groups(
+    store: SplitStore, rows: np.ndarray, *, pad_token_id: int, takes_type_ids: bool, twice: bool = False
+) -> GroupedBatch:
+    """The sequences of all rows as one batch, padded to the longest. Shape: `[S, L]`.
+
+    Args:
+        twice: the first sequence of each row two times over, instead of all of them once.
+    """
+    pieces: list[list[np.ndarray]] = []
+    types: list[np.ndarray] = []
+    for row in map(int, rows):
+        cuts = np.cumsum(store.values(SIZES, row))[:-1]
+        own = np.split(store.input_ids(row), cuts)
+        pieces.append([own[0]] * 2 if twice else own)
+        if (segments := store.type_ids(row)) is not None:
+            known = np.split(segments, cuts)
+            types += [known[0]] * 2 if twice else known
+    flat = list(chain.from_iterable(pieces))
     return GroupedBatch(
-        inputs,
+        encoder_inputs(flat, types, pad_token_id=pad_token_id, takes_type_ids=takes_type_ids),
         None if store.targets is None else torch.from_numpy(store.targets[rows]),
         rows,
-        int(flat.sum()),
-        sizes=torch.tensor([len(own) for own in lengths]),
+        sum(map(len, flat)),
+        sizes=torch.tensor([len(own) for own in pieces]),
     )
 
 
@@ -115,12 +138,3 @@ def _spread(lines: torch.Tensor, sizes: torch.Tensor, fill: float) -> torch.Tens
     row = torch.arange(len(sizes), device=lines.device).repeat_interleave(sizes)
     within = torch.arange(len(lines), device=lines.device) - (sizes.cumsum(0) - sizes)[row]
     return lines.new_full((len(sizes), int(sizes.max()), lines.shape[1]), fill).index_put((row, within), lines)
-
-
-def _pieces(sequences: Sequence[np.ndarray], lengths: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each sequence, of rows that hold them one after another."""
-    return [
-        piece
-        for sequence, own in zip(sequences, lengths, strict=True)
-        for piece in np.split(sequence, np.cumsum(own)[:-1])
-    ]

@@ -17,7 +17,7 @@ from bert_cli.data.batch import Batch
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
 from bert_cli.errors import UsageError
 from bert_cli.objectives.frame import Frame, Surrounding
-from bert_cli.objectives.groups import EncodedGroups, GroupedBatch, aggregate, collate_groups, sizes_of
+from bert_cli.objectives.groups import SIZES, EncodedGroups, GroupedBatch, aggregate, collate_groups, sizes_of
 from bert_cli.objectives.sequence import SequenceObjective, encode_each
 
 
@@ -92,7 +92,7 @@ def window_chunks(
             max_length=max_length,
             stride=stride,
         )
-        cut = {name: column[start:end] for name, column in columns.items()} | {"sizes": found.size_column}
+        cut = {name: column[start:end] for name, column in columns.items()} | {SIZES: found.size_column}
         yield EncodedChunk(found.input_ids, found.type_ids, cut, found.truncated, found.lost_tokens)
 
 

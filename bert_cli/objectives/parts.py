@@ -6,7 +6,7 @@ every sequence in a padded row of its own. Making one costs a copy of the token 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import Any, Self
@@ -15,68 +15,80 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
+from bert_cli.objectives.groups import SIZES, GroupedBatch, collate_groups
 from bert_cli.objectives.sequence import encode_each
-
-SIZES = "sizes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartsBatch(Batch):
+class PartsBatch(GroupedBatch):
     """A batch of S sequences that make up B rows; `len` counts rows.
 
     Attributes:
-        ends: where each row's sequences end. Shape: `[B]` int64.
         gradient: of the loss of the whole batch with respect to the vectors of these sequences, where other
             micro-batches have a part in it. Shape: `[S, D]` fp32.
         losses: of each row, where `gradient` is known. Shape: `[B]` fp32.
     """
 
-    ends: np.ndarray
     gradient: torch.Tensor | None = None
     losses: torch.Tensor | None = None
 
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each row's sequences begin. Shape: `[B]`."""
-        return np.concatenate([[0], self.ends[:-1]])
-
     def to(self, device: torch.device) -> Self:
         """The same batch on another device."""
-        moved = {
-            name: None if tensor is None else tensor.to(device, non_blocking=True)
-            for name, tensor in (("gradient", self.gradient), ("losses", self.losses))
-        }
-        return replace(self, **{**vars(super().to(device)), **moved})
+        moved = super().to(device)
+        if device.type == "cpu" or self.gradient is None or self.losses is None:
+            return moved
+        return replace(moved, gradient=self.gradient.to(device), losses=self.losses.to(device))
 
 
 def collate_parts(
     store: SplitStore, rows: np.ndarray, *, pad_token_id: int, takes_type_ids: bool, twice: bool = False
 ) -> PartsBatch:
-    """The sequences of the given rows.
+    """The sequences of the given rows; see `collate_groups`."""
+    whole = collate_groups(store, rows, pad_token_id=pad_token_id, takes_type_ids=takes_type_ids, twice=twice)
+    return PartsBatch(**vars(whole))
+
+
+class Parts:
+    """Something said of each sequence, and no loss: what scoring needs; `forward` says what.
 
     Args:
-        twice: the first sequence of each row two times over, instead of all of them once.
+        takes_type_ids: whether the model has segment embeddings.
     """
-    ids: list[np.ndarray] = []
-    types: list[np.ndarray] = []
-    counts = []
-    for row in map(int, rows):
-        cuts = np.cumsum(store.values(SIZES, row))
-        own = np.split(store.input_ids(row), cuts[:-1])
-        own = [own[0]] * 2 if twice else own
-        ids += own
-        counts.append(len(own))
-        if takes_type_ids and (segments := store.type_ids(row)) is not None:
-            types += np.split(segments, cuts[:-1])
-    padded = pad(ids, pad_token_id)
-    lengths = torch.tensor([len(each) for each in ids])
-    inputs = {"input_ids": padded, "attention_mask": (torch.arange(padded.shape[1]) < lengths[:, None]).long()}
-    if takes_type_ids:
-        inputs["token_type_ids"] = pad(types, 0) if types else torch.zeros_like(padded)
-    targets = None if store.targets is None else torch.from_numpy(store.targets[rows])
-    return PartsBatch(inputs, targets, rows, int(lengths.sum()), ends=np.cumsum(counts))
+
+    name: str
+    weights: Mapping[str, float] = {"loss": 1.0}
+
+    def __init__(self, *, pad_token_id: int, takes_type_ids: bool) -> None:
+        self.pad_token_id = pad_token_id
+        self.takes_type_ids = takes_type_ids
+
+    def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> PartsBatch:
+        """All sequences of the rows, the same at every time. Shape: `[S, L]`."""
+        return collate_parts(store, rows, pad_token_id=self.pad_token_id, takes_type_ids=self.takes_type_ids)
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """Nothing is lost."""
+        return {}
+
+    def forward(self, model: Any, batch: Batch) -> torch.Tensor:
+        """What is said, fp32. Shape: `[S, ...]`."""
+        raise NotImplementedError
+
+    def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        """Nothing is lost."""
+        return {}
+
+    def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
+        """The same as an array, one line for each sequence. Shape: `[S, ...]` float32."""
+        found: np.ndarray = outputs.cpu().numpy()
+        return found
+
+    def ends(self, batch: Batch) -> np.ndarray:
+        """Where the sequences of each row end. Shape: `[B]` int64."""
+        assert isinstance(batch, PartsBatch)
+        return batch.ends
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch, encoder_inputs
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
 
 PROBLEM_TYPES = {
@@ -53,30 +53,14 @@ class SequenceObjective:
 
     def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
         """The examples as one batch, padded to its longest, the same at every time. Shape: `[B, L]`."""
-        sequences = [store.input_ids(int(row)) for row in rows]
-        types = [store.type_ids(int(row)) for row in rows] if self.takes_type_ids else None
-        return self.batch(
-            sequences,
-            types=None if types is None or types[0] is None else [part for part in types if part is not None],
-            targets=None if store.targets is None else torch.from_numpy(store.targets[rows]),
-            rows=rows,
+        inputs = encoder_inputs(
+            [store.input_ids(int(row)) for row in rows],
+            [store.type_ids(int(row)) for row in rows],
+            pad_token_id=self.pad_token_id,
+            takes_type_ids=self.takes_type_ids,
         )
-
-    def batch(
-        self,
-        sequences: list[np.ndarray],
-        *,
-        rows: np.ndarray,
-        types: list[np.ndarray] | None = None,
-        targets: torch.Tensor | None = None,
-    ) -> Batch:
-        """Token ids as one batch."""
-        ids = pad(sequences, self.pad_token_id)
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
-        if self.takes_type_ids:
-            inputs["token_type_ids"] = torch.zeros_like(ids) if types is None else pad(types, 0)
-        return Batch(inputs, targets, rows, int(lengths.sum()))
+        targets = None if store.targets is None else torch.from_numpy(store.targets[rows])
+        return Batch(inputs, targets, rows, int(store.lengths[rows].sum()))
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """Examples; with class weights, the sum of their weights; multi-label, examples times classes."""

@@ -6,7 +6,7 @@ negatives every row is compared with all others of the batch, whatever micro-bat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,51 +17,27 @@ from bert_cli.data.batch import Batch
 from bert_cli.data.store import SplitStore
 from bert_cli.models.pooling import pool
 from bert_cli.objectives.contrast import Group, numbered
-from bert_cli.objectives.parts import PartsBatch, collate_parts
+from bert_cli.objectives.parts import Parts, PartsBatch, collate_parts
 from bert_cli.ranks import Ranks
 
 
-class Vectors:
+class Vectors(Parts):
     """One vector of length 1 for each sequence, and no loss: what scoring needs.
 
     Args:
         pooling: see `bert_cli.models.pooling.pool`.
-        takes_type_ids: whether the model has segment embeddings.
+        options: those of `Parts`.
     """
 
     name = "sentence-similarity"
-    weights: Mapping[str, float] = {"loss": 1.0}
 
-    def __init__(self, *, pooling: str, pad_token_id: int, takes_type_ids: bool) -> None:
+    def __init__(self, *, pooling: str, **options: Any) -> None:
+        super().__init__(**options)
         self.pooling = pooling
-        self.pad_token_id = pad_token_id
-        self.takes_type_ids = takes_type_ids
-
-    def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> PartsBatch:
-        """All sequences of the rows, the same at every time. Shape: `[S, L]`."""
-        return collate_parts(store, rows, pad_token_id=self.pad_token_id, takes_type_ids=self.takes_type_ids)
-
-    def counts(self, batch: Batch) -> dict[str, float]:
-        """Nothing is lost."""
-        return {}
 
     def forward(self, model: Any, batch: Batch) -> torch.Tensor:
         """Vectors, fp32. Shape: `[S, D]`."""
         return pool(model(**batch.inputs)[0], batch.inputs["attention_mask"], self.pooling)
-
-    def totals(self, outputs: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        """Nothing is lost."""
-        return {}
-
-    def scores(self, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
-        """The vectors, one line for each sequence. Shape: `[S, D]` float32."""
-        found: np.ndarray = outputs.cpu().numpy()
-        return found
-
-    def ends(self, batch: Batch) -> np.ndarray:
-        """Where the sequences of each row end. Shape: `[B]` int64."""
-        assert isinstance(batch, PartsBatch)
-        return batch.ends
 
 
 class CosineScores(Vectors):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch, encoder_inputs
 from bert_cli.data.store import SplitStore
 
 UNKNOWN = -1
@@ -37,15 +37,14 @@ class SpanObjective:
 
     def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
         """The windows as one batch, padded to its longest, the same at every time. Shape: `[B, L]`."""
-        sequences = [store.input_ids(int(row)) for row in rows]
-        ids = pad(sequences, self.pad_token_id)
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
-        if self.takes_type_ids:
-            types = [store.type_ids(int(row)) for row in rows]
-            inputs["token_type_ids"] = pad([part for part in types if part is not None], 0)
+        inputs = encoder_inputs(
+            [store.input_ids(int(row)) for row in rows],
+            [store.type_ids(int(row)) for row in rows],
+            pad_token_id=self.pad_token_id,
+            takes_type_ids=self.takes_type_ids,
+        )
         targets = None if store.targets is None else torch.from_numpy(store.targets[rows].astype(np.int64))
-        return Batch(inputs, targets, rows, int(lengths.sum()))
+        return Batch(inputs, targets, rows, int(store.lengths[rows].sum()))
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """Windows whose answer is known."""

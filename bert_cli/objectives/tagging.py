@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bert_cli.data.batch import Batch, pad
+from bert_cli.data.batch import Batch, encoder_inputs
 from bert_cli.data.store import SplitStore
 
 
@@ -34,17 +34,14 @@ class TaggingObjective:
 
     def collate(self, store: SplitStore, rows: np.ndarray, *, epochs: np.ndarray, progress: float) -> Batch:
         """Windows as one batch, the same at every time; `positions` are those of the words that are scored in it."""
-        ids = pad([store.input_ids(int(row)) for row in rows], self.pad_token_id)
-        lengths = store.lengths[rows]
-        mask = torch.from_numpy((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if self.takes_type_ids:
-            inputs["token_type_ids"] = torch.zeros_like(ids)
-        places = [store.values("at", int(row)) + ids.shape[1] * i for i, row in enumerate(rows)]
+        sequences = [store.input_ids(int(row)) for row in rows]
+        inputs = encoder_inputs(sequences, (), pad_token_id=self.pad_token_id, takes_type_ids=self.takes_type_ids)
+        width = inputs["input_ids"].shape[1]
+        places = [store.values("at", int(row)) + width * i for i, row in enumerate(rows)]
         targets = None
         if store.targets is not None:
             targets = _joined([store.values("label", int(row)) for row in rows])
-        return Batch(inputs, targets, rows, int(lengths.sum()), _joined(places))
+        return Batch(inputs, targets, rows, int(store.lengths[rows].sum()), _joined(places))
 
     def counts(self, batch: Batch) -> dict[str, float]:
         """Words that are scored."""

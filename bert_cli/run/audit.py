@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bert_cli.data.split import Split
-from bert_cli.objectives.parts import SIZES
+from bert_cli.objectives.groups import SIZES
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def _bring(run: Kept, before: Kept | None, ranks: Ranks, manner: Manner) -> None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with stage.named(), only_writer(run.lock, waiting=lambda: note(f"{stage.title}: another process is at work on it")):
         if run.finished:
+            _strip(run)
             note(f"{stage.title}: kept from before, {run.reached}; to run it again, delete {folder}")
             return
         recipe = stage.recipe
@@ -135,9 +136,14 @@ def _bring(run: Kept, before: Kept | None, ranks: Ranks, manner: Manner) -> None
         note(f"{stage.title}: {'going on' if begun else 'training'}, from {_start(recipe, before)}")
         _tell(ranks, stage, recipe)
         lead(Job(recipe, recipe), ranks, overwrite=False, offline=manner.offline, quiet=manner.quiet, note=note)
-        # What is finished is never resumed; the model is in best/.
-        shutil.rmtree(run.run.checkpoints)
+        _strip(run)
         note(f"{stage.title}: {run.reached}")
+
+
+def _strip(run: Kept) -> None:
+    """Delete the checkpoints of a finished stage: it is never gone on from, and its model is in best/."""
+    if run.run.checkpoints.is_dir():
+        shutil.rmtree(run.run.checkpoints)
 
 
 def _start(recipe: Recipe, before: Kept | None) -> str:

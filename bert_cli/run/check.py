@@ -103,7 +103,9 @@ def check_data(recipe: Recipe, *, tokens: bool = False, judge: bool = True, offl
             key="task",
             found=task.name,
             allowed="a task that is fine-tuned: bertctl task ls",
-            help="bertctl data stats CORPUS counts what raw text holds",
+            help="bertctl data stats CORPUS counts what raw text holds"
+            if task.pretrains
+            else f"bertctl eval MODEL --task {task.name} measures a model on it",
         )
     sources = find_sources(task, recipe.data, offline=offline)
     family = labelled(task.objective)

@@ -17,7 +17,7 @@ from typing import Any
 
 from bert_cli.run.rundir import RunDir, claimed
 from bert_cli.run.runs import busy, size_of, status_of
-from bert_cli.seal import MANIFEST, damage, faults, recorded, take_out
+from bert_cli.seal import damage, faults, recorded, take_out
 
 OPTIMIZER = "optimizer.safetensors"
 _DRAFT = re.compile(r"\.(tmp|del)-.+|\.[^.].*\.[0-9a-f]{8}")
@@ -83,7 +83,7 @@ def _reason_to_keep(run: RunDir) -> str:
         return f"{state}: --resume auto goes on from its checkpoints"
     if not run.best.is_dir():
         return "best/ is missing: the checkpoints have its weights"
-    wrong = damage(run.best) if (run.best / MANIFEST).is_file() else None
+    wrong = damage(run.best)
     return f"best/ is damaged: {wrong}" if wrong else ""
 
 

@@ -167,14 +167,15 @@ def compare_weights(one: Path, other: Path) -> Weights:
         if digest(one / name) == digest(other / name):
             continue
         for key, value in first.items():
-            if not torch.equal(value, second[key]):
+            # As bytes: 0.0 and -0.0 are equal numbers, and a number that is none equals nothing.
+            if not torch.equal(value.reshape(-1).view(torch.uint8), second[key].reshape(-1).view(torch.uint8)):
                 differing += 1
                 largest = max(largest, float((value.double() - second[key].double()).abs().max()))
     return Weights(tensors, differing, largest)
 
 
-def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+def _shapes(tensors: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{tuple(tensor.shape)} {tensor.dtype}" for name, tensor in tensors.items()}
 
 
 def _not_alike(one: Path, other: Path, found: str, allowed: str) -> ModelError:

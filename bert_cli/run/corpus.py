@@ -35,8 +35,7 @@ from bert_cli.run.corpus_tokenizer import Home, named, tokenizer_folder
 from bert_cli.run.find import require_task
 from bert_cli.run.prepare import Note
 from bert_cli.run.shards import tokenizer_files
-
-MLM = "fill-mask"
+from bert_cli.tasks.base import MASKED, NEXT
 
 
 def prepare_corpus(
@@ -60,7 +59,7 @@ def prepare_corpus(
     """
     from bert_cli.objectives.frame import Frame
     from bert_cli.objectives.pairs import TERMS, check_documents
-    from bert_cli.run.cut import NSP, Cut
+    from bert_cli.run.cut import Cut
     from bert_cli.run.room import check_blocks, check_model
 
     task, corpora = require_task(recipe), in_order_of_content(corpora_of(recipe, offline=offline))
@@ -86,7 +85,7 @@ def prepare_corpus(
                 touch(corpus.folder / MARKERS["corpora"])
             cut_now = {blocks.folder for split in splits.values() for blocks in split.blocks}
             evict(new, keep={corpus.folder for corpus in opened} | cut_now)
-    if task.objective == NSP:
+    if task.objective == NEXT:
         for split in splits.values():
             check_documents(split)
     facts = _facts(corpora, tokenizer_files(folder, tokenizer).digest, mixed=bool(recipe.data.mix))
@@ -220,7 +219,7 @@ def baseline(prepared: Prepared) -> str:
     loss = unigram_loss(
         np.bincount(train, minlength=len(prepared.tokenizer)), held, special_ids=prepared.tokenizer.all_special_ids
     )
-    term = "loss" if prepared.task.objective == MLM else "mlm_loss"
+    term = "loss" if prepared.task.objective == MASKED else "mlm_loss"
     return f"knowing only how often each token comes gives {term} {loss:.2f} (perplexity {math.exp(loss):.0f})"
 
 

@@ -13,8 +13,8 @@ from bert_cli.data.shards import Corpus
 from bert_cli.errors import DataError
 from bert_cli.objectives.frame import Frame
 from bert_cli.recipe.schema import AUTO_SHARE, Recipe
-
-NSP = "fill-mask-nsp"
+from bert_cli.run.find import require_task
+from bert_cli.tasks.base import NEXT
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Cut:
 
     def _held_out(self, corpus: Corpus, name: str, share: float) -> np.ndarray:
         # A segment of another document is to be found on either side.
-        n, least = corpus.n_documents, 2 if self.recipe.task == NSP else 1
+        n, least = corpus.n_documents, 2 if require_task(self.recipe).objective == NEXT else 1
         if n < 2 * least:
             wanted = (
                 "four documents, two to learn from and two"

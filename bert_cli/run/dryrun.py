@@ -20,6 +20,7 @@ from bert_cli.data.plan import Phase, Plan, walks
 from bert_cli.data.split import Split
 from bert_cli.families.base import Prepared
 from bert_cli.objectives.base import Trainee
+from bert_cli.objectives.groups import SIZES
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import Built, build
 from bert_cli.run.finetune import make_scorer, prepare
@@ -177,10 +178,10 @@ def _counted(plan: Plan, first: int, steps: int, train: Split) -> np.ndarray:
 
 def _lengths(plan: Plan, rows: np.ndarray, train: Split) -> np.ndarray:
     """Tokens of each sequence of some rows: of a whole row, or of each of its choices or windows."""
-    if train.value("sizes", 0) is None:
+    if train.value(SIZES, 0) is None:
         own: np.ndarray = plan.lengths[rows]
         return own
-    return np.array([size for row in rows for size in train.value("sizes", int(row))])
+    return np.array([size for row in rows for size in train.value(SIZES, int(row))])
 
 
 def _phase(plan: Plan, phase: Phase) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from bert_cli.recipe.scalars import flow
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run import predictions
 from bert_cli.run.asked import WITH_THRESHOLD, batch_tokens, check_length, check_threshold, room_of
-from bert_cli.run.audit import cut_of
+from bert_cli.run.audit import Cut, cut_of
 from bert_cli.run.build import build_model, build_objective
 from bert_cli.run.corpus import prepare_corpus
 from bert_cli.run.find import require_task
@@ -35,7 +35,7 @@ from bert_cli.run.rows import check_same_rows, check_unchanged, find_rows, train
 from bert_cli.run.rundir import default_out
 from bert_cli.run.subject import Subject, find_subject, output_names, trained_head
 from bert_cli.runtime import Runtime
-from bert_cli.tasks.base import PRETRAINING
+from bert_cli.tasks import find_task
 from bert_cli.train.evaluate import score
 
 Note = Callable[[str], None]
@@ -48,8 +48,8 @@ class Evaluation:
     Attributes:
         origin: the file or hub split that was read.
         held_out: share of `origin` that the rows are, where they were held out of it for validation.
-        n: rows scored; truncated: those of them that were longer than `max_length` tokens; lost: share of all tokens
-            that was cut from them.
+        n: rows scored.
+        cut: what of their texts was longer than `max_length` tokens.
         report: per-class scores and confusion matrix, or residuals; empty for pretraining.
         predictions: the file written, or None.
     """
@@ -60,8 +60,7 @@ class Evaluation:
     origin: str
     held_out: float | None
     n: int
-    truncated: int
-    lost: float
+    cut: Cut
     max_length: int
     scores: dict[str, float]
     report: dict[str, Any]
@@ -71,15 +70,22 @@ class Evaluation:
     predictions: Path | None
 
     @property
+    def of_blocks(self) -> bool:
+        """Whether blocks of raw text were scored, which are not cut."""
+        return find_task(self.task).pretrains
+
+    @property
     def rows(self) -> str:
         """What was scored, in words."""
         place = self.origin if self.held_out is None else f"{100 * self.held_out:.3g} % held out of {self.origin}"
-        unit = "block" if self.task in PRETRAINING else "row"
+        unit = "block" if self.of_blocks else "row"
         return f"{self.split}: {place}, {self.n} {unit}{'' if self.n == 1 else 's'}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for machines."""
+        """The same for machines; `truncated` of `texts` were cut, and `lost` is the share of tokens that this cost."""
         values = {**vars(self), "labels": list(self.labels) if self.labels else None}
+        cut = values.pop("cut")
+        values |= {"truncated": cut.rows, "texts": cut.examples, "lost": cut.tokens}
         values["predictions"] = None if self.predictions is None else str(self.predictions)
         return values
 
@@ -256,8 +262,7 @@ def _evaluation(
         origin=store.facts["origin"],
         held_out=store.facts["held_out"],
         n=answers.n,
-        truncated=store.facts["truncated"],
-        lost=cut_of(store).tokens,
+        cut=cut_of(store),
         max_length=prepared.recipe.data.max_length,
         scores=answers.scores,
         report=answers.report(),

@@ -13,14 +13,13 @@ from bert_cli.recipe.load import Loaded
 from bert_cli.recipe.schema import MaskSection, ModelSection, Recipe, TokenizerSection
 from bert_cli.run.corpora import corpora_of
 from bert_cli.tasks import Task, find_task
-from bert_cli.tasks.base import MINIMAL_PAIRS, PRETRAINING
+from bert_cli.tasks.base import MASKED, MINIMAL_PAIRS, PRETRAINING, REPLACED
 
 _CLASSES = ("text-classification", "multi-label-classification")
 _TEXTS = (*_CLASSES, "text-regression")
 _TOKENS, _QUESTIONS, _CHOICES = "token-classification", "question-answering", "multiple-choice"
 _SIMILARITY, _RANKING = "sentence-similarity", "text-ranking"
 _LABELLED = (*_TEXTS, _TOKENS, _QUESTIONS, _CHOICES, _SIMILARITY, _RANKING)
-_MASKED, _NEXT, _ORDER, _REPLACED = PRETRAINING
 
 # Which objectives read a key that not all of them read; saying it to another one is a mistake, not a wish.
 _READERS: dict[str, tuple[str, ...]] = {
@@ -28,8 +27,8 @@ _READERS: dict[str, tuple[str, ...]] = {
     **{f"tokenizer.{name}": PRETRAINING for name in TokenizerSection.model_fields},
     **{f"data.{name}": PRETRAINING for name in ("mix", "documents", "sentences", "words", "lengths")},
     **dict.fromkeys(("train.batch_sizes", "eval.mask_rate", "model.size"), PRETRAINING),
-    **dict.fromkeys(("mask.rtd_weight", "model.generator"), (_REPLACED,)),
-    "data.cross_documents": (_MASKED, _REPLACED),
+    **dict.fromkeys(("mask.rtd_weight", "model.generator"), (REPLACED,)),
+    "data.cross_documents": (MASKED, REPLACED),
     "data.quoting": (*_LABELLED, MINIMAL_PAIRS),
     "data.labels": (*_TEXTS, _TOKENS, _CHOICES),
     "model.reset_head": (*_TEXTS, _TOKENS, _QUESTIONS, _CHOICES, _RANKING),

@@ -6,16 +6,18 @@ A change of any byte of these changes its own sum and no other. Costs the hashin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bert_cli.data.source import find_sources
 from bert_cli.files import digest
-from bert_cli.models.locate import Located, locate
+from bert_cli.models.locate import DISCRIMINATOR, GENERATOR, Located, locate
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import shape_of
 from bert_cli.run.corpora import corpora_of
 from bert_cli.run.find import require_task
 from bert_cli.run.prepare import TOKENIZER_FILES, fingerprints_of, tokenizer_digest, training_splits
+from bert_cli.tasks.base import REPLACED
 
 _OF_A_MODEL = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
@@ -39,7 +41,11 @@ def model_facts(recipe: Recipe, located: Located | None, *, offline: bool = Fals
     if located is None:
         facts: dict[str, Any] = {"from": "scratch", "config": shape_of(recipe)}
     else:
-        facts = {"from": located.hub_id or "folder", "revision": located.revision, "sha256": _sums(located)}
+        facts = {
+            "from": located.hub_id or "folder",
+            "revision": located.revision,
+            "sha256": _sums(recipe, located.folder),
+        }
     if (tokenizer := tokenizer_facts(recipe, offline=offline)) is not None:
         facts["tokenizer"] = tokenizer
     return facts
@@ -51,9 +57,16 @@ def tokenizer_facts(recipe: Recipe, *, offline: bool = False) -> str | None:
     return None if name is None else tokenizer_digest(locate(name, offline=offline, weights=False).folder)
 
 
-def _sums(located: Located) -> dict[str, str]:
-    folder = located.folder
-    # Of ELECTRA's two models, both are trained further.
-    both = [folder, folder.with_name("generator")] if folder.name == "discriminator" else [folder]
-    files = {file for each in both for pattern in _OF_A_MODEL for file in each.glob(pattern) if file.is_file()}
-    return {str(file.relative_to(both[0].parent if len(both) > 1 else folder)): digest(file) for file in sorted(files)}
+def _sums(recipe: Recipe, folder: Path) -> dict[str, str]:
+    folders = {"": folder}
+    if require_task(recipe).objective == REPLACED and folder.name == DISCRIMINATOR:
+        # Of ELECTRA's two models, both are trained further.
+        folders[f"{GENERATOR}/"] = folder.with_name(GENERATOR)
+    files = {
+        f"{prefix}{file.name}": file
+        for prefix, each in folders.items()
+        for pattern in _OF_A_MODEL
+        for file in each.glob(pattern)
+        if file.is_file()
+    }
+    return {name: digest(file) for name, file in sorted(files.items())}

@@ -13,11 +13,10 @@ import numpy as np
 from bert_cli.data.store import EncodedChunk
 from bert_cli.families.base import Labelled, Reading
 from bert_cli.inspect.lengths import Lengths
+from bert_cli.objectives.groups import SIZES
 
 UNLIMITED = 1_000_000
 """A `max_length` that cuts nothing, tokens."""
-SEVERAL = ("sizes", "windows")
-"""Columns of rows that hold several sequences one after another: the length of each."""
 
 
 def token_lengths(family: Labelled, rows: Any, reading: Reading) -> Lengths:
@@ -88,7 +87,7 @@ def _encoded(family: Labelled, rows: Any, reading: Reading, max_length: int) -> 
 def _sequences(chunk: EncodedChunk) -> tuple[np.ndarray, np.ndarray]:
     """Length of each sequence that the model reads, and the row (of the split where it is told, else of the chunk)."""
     rows = np.asarray(chunk.columns.get("example", np.arange(len(chunk.input_ids))), dtype=np.int64)
-    several = next((chunk.columns[name] for name in SEVERAL if name in chunk.columns), None)
+    several = chunk.columns.get(SIZES)
     if several is None:
         return np.fromiter(map(len, chunk.input_ids), dtype=np.int64, count=len(rows)), rows
     cells = several.to_pylist()

@@ -171,7 +171,7 @@ def load_predictor(
     """
     located = locate(name, **access)
     facts = ModelFacts.read(located.folder)
-    objective = facts.objective if facts else objective_of(located.config)
+    objective = facts.objective if facts else _foreign(located)
     if objective is None or objective in PRETRAINING:
         raise _no_head(located)
     check_threshold(objective, threshold)
@@ -200,6 +200,12 @@ def load_predictor(
         batch_tokens=batch_tokens(batch_size, length, default=facts.batch_tokens if facts else BATCH_TOKENS),
         threshold=threshold if threshold is not None else facts.threshold if facts else 0.5,
     )
+
+
+def _foreign(located: Located) -> str | None:
+    """The objective of a model that bertctl did not write; a folder of Sentence Transformers gives vectors."""
+    vectors = "sentence-similarity" if (located.folder / "modules.json").is_file() else None
+    return objective_of(located.config) or vectors
 
 
 def _no_head(located: Located) -> ModelError:

@@ -50,7 +50,8 @@ def plan_again(name: str, *, out: Path | None = None, data: str | None = None, m
         data, model: where its data and its model lie by now.
 
     Raises:
-        UsageError: there is no run (U120), or none that ended well (U122); and mistakes in its recipe.
+        UsageError: there is no run (U120), none that ended well (U122), or one place for the data of a mixture (U124);
+            and mistakes in its recipe.
     """
     run = RunDir(Path(name).expanduser())
     if not is_run(run.path):
@@ -73,10 +74,23 @@ def plan_again(name: str, *, out: Path | None = None, data: str | None = None, m
         "run": recipe.run.model_copy(update={"out": str(folder), "resume": "never", "trackers": ()})
     }
     if data is not None:
-        changes["data"] = recipe.data.model_copy(update={"source": data, "mix": {}})
+        _check_single(recipe, data)
+        changes["data"] = recipe.data.model_copy(update={"source": data})
     if model is not None:
         changes["model"] = recipe.model.model_copy(update={"name": model, "revision": None})
     return Rerun(run, recipe.model_copy(update=changes), lock)
+
+
+def _check_single(recipe: Recipe, data: str) -> None:
+    if recipe.data.mix:
+        raise UsageError(
+            "U124",
+            "the run was trained on a mixture, and --data names one place",
+            key="--data",
+            found=data,
+            allowed="its corpora where they were",
+            help=f"put them back: {', '.join(recipe.data.mix)}",
+        )
 
 
 def _free(first: Path) -> Path:
@@ -142,7 +156,12 @@ def _changed(rerun: Rerun, difference: Difference) -> BertctlError:
     if difference.key.startswith("data."):
         help = "put the old data back, or name where they are: --data PLACE"
         return DataError("D092", "the data are not those of the run", help=help, **facts)
-    help = "put the old model back, or name where it is: --model FOLDER"
+    if difference.key.startswith("stages."):
+        help = "put the data and the first model of the stage back where its recipe names them"
+    elif difference.key == "model.tokenizer":
+        help = "put the old tokenizer back where model.tokenizer of the recipe names it"
+    else:
+        help = "put the old model back, or name where it is: --model FOLDER"
     return ModelError("C024", "what the run began with is not the same any more", help=help, **facts)
 
 

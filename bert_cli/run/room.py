@@ -12,11 +12,12 @@ from bert_cli.errors import UsageError
 from bert_cli.models.build import check_fits, check_pair_head, load_config
 from bert_cli.models.configuration import new_config
 from bert_cli.models.locate import Located
-from bert_cli.objectives.electra import ReplacedTokenDetection
 from bert_cli.objectives.frame import Frame, has_segments
 from bert_cli.objectives.pairs import TERMS
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.build import shape_of
+from bert_cli.run.find import require_task
+from bert_cli.tasks.base import REPLACED
 
 Note = Callable[[str], None]
 
@@ -35,8 +36,9 @@ def check_model(recipe: Recipe, located: Located | None, tokenizer: Any, *, note
     import torch
     import transformers
 
+    objective = require_task(recipe).objective
     if located is None:
-        kind = {"model_type": "electra"} if recipe.task == ReplacedTokenDetection.name else {}
+        kind = {"model_type": "electra"} if objective == REPLACED else {}
         config = new_config({**kind, **shape_of(recipe)}, tokenizer=tokenizer)
     else:
         config = load_config(located.folder)
@@ -44,7 +46,7 @@ def check_model(recipe: Recipe, located: Located | None, tokenizer: Any, *, note
     with torch.device("meta"):
         model = make(config)
     check_fits(model, tokenizer, max_length=recipe.data.max_length, scratch=located is None)
-    if recipe.task in TERMS:
+    if objective in TERMS:
         check_pair_head(config.model_type, where=None if located is None else str(located.folder))
         if not has_segments(model):
             note("this model has no segment embeddings: only separators tell the two texts of a pair apart")
@@ -58,7 +60,7 @@ def check_blocks(recipe: Recipe, frame: Frame) -> None:
     Raises:
         UsageError: one of the lengths is too small (R034).
     """
-    lengths, pair = recipe.data.lengths, recipe.task in TERMS
+    lengths, pair = recipe.data.lengths, require_task(recipe).objective in TERMS
     shortest = min([*lengths, recipe.data.max_length])
     room = frame.room(shortest, pair=pair)
     if room < 2:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bert_cli import __version__
 from bert_cli.env import cpu_name, versions
@@ -215,9 +215,7 @@ def claimed(run: RunDir, *, overwrite: bool, fresh: bool) -> Iterator[RunDir]:
         break
     run = RunDir(path)
     with (path / ".lock").open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _held(held):
             raise UsageError(
                 "U024",
                 "another process is at work on this run",
@@ -226,7 +224,7 @@ def claimed(run: RunDir, *, overwrite: bool, fresh: bool) -> Iterator[RunDir]:
                 found="its .lock is held",
                 allowed="one process for each run folder",
                 help="wait for it, or name another --out",
-            ) from error
+            )
         try:
             if overwrite:
                 for entry in path.iterdir():
@@ -237,6 +235,17 @@ def claimed(run: RunDir, *, overwrite: bool, fresh: bool) -> Iterator[RunDir]:
             yield run
         finally:
             (path / ".lock").unlink(missing_ok=True)
+
+
+def _held(lock: IO[str]) -> bool:
+    """Whether the lock could be taken; who only looks whether it is held has it for an instant, which is waited for."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
 
 
 def create(run: RunDir, recipe_text: str, lock: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from bert_cli.env import cache_dir
 from bert_cli.models.locate import locate
 from bert_cli.recipe.schema import Recipe
+from bert_cli.run.corpora import corpora_of, in_order_of_content
 from bert_cli.run.inputs import data_facts, model_facts, tokenizer_facts
 from bert_cli.run.resume import settings_of
 from bert_cli.run.rundir import RunDir
@@ -89,6 +90,9 @@ def left(runs: Sequence[Kept]) -> Sequence[Kept]:
 
 def _fingerprint(recipe: Recipe, start: str, *, offline: bool) -> str:
     settings = {key: value for key, value in settings_of(recipe).items() if key not in _OF_THE_START}
+    if recipe.data.mix:
+        corpora = in_order_of_content(corpora_of(recipe, offline=offline))
+        settings["data.mix"] = [corpus.weight for corpus in corpora]
     facts = {
         "format": FORMAT,
         "recipe": settings,

@@ -13,7 +13,7 @@ from typing import Any
 
 from bert_cli.errors import ModelError, UsageError
 from bert_cli.run.rundir import MARKS, RunDir
-from bert_cli.run.runs import busy, runs_named, status_of
+from bert_cli.run.runs import busy, is_run, runs_named, status_of
 from bert_cli.seal import MANIFEST, Fault, faults, recorded, unrecorded
 
 _STOPPED = ("killed", "failed", "preempted")
@@ -113,7 +113,8 @@ def _error(verified: Verified, fault: Fault) -> ModelError:
         where=str(verified.path / fault.file),
         found=fault.found,
         allowed=fault.expected,
-        help="put the file back from a copy, or train again: bertctl run reproduce RUN",
+        help="put the file back from a copy, or train again: bertctl run reproduce "
+        + (str(verified.path) if is_run(verified.path) else "RUN"),
     )
 
 

@@ -13,7 +13,9 @@ from bert_cli.errors import DataError
 
 Row = dict[str, object]
 
-PRETRAINING = ("fill-mask", "fill-mask-nsp", "fill-mask-sop", "replaced-token-detection")
+MASKED, NEXT, ORDER = "fill-mask", "fill-mask-nsp", "fill-mask-sop"
+REPLACED = "replaced-token-detection"
+PRETRAINING = (MASKED, NEXT, ORDER, REPLACED)
 """Objectives that learn from raw text, which has no labels."""
 MINIMAL_PAIRS = "minimal-pairs"
 """The objective of sets that a masked language model is measured on as it is; nothing is learnt from them."""

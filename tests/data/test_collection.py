@@ -196,6 +196,17 @@ def test_hard_negatives_are_near_and_never_relevant(tmp_path: Path) -> None:
     assert judged[1] == [[6]]
 
 
+def test_copies_of_a_query_or_of_what_it_is_to_find_are_no_negatives(tmp_path: Path) -> None:
+    copies = [{"_id": "copy of the query", "text": "what is first"}, {"_id": "copy", "text": "One first text"}]
+    rows = load(folder(tmp_path, corpus=[*CORPUS, *copies, {"_id": "other", "text": "first of all"}]))["train"]
+    search = BM25(rows.collection.texts)
+    near = search.search(rows.texts, depth=100).tolist()[0]
+    drawn = rows.hard_negatives(search, count=100, seed=1)[0][0]
+    places = {rows.collection.places[copy["_id"]] for copy in copies}
+    assert places <= set(near) and not places & set(drawn)
+    assert rows.collection.places["other"] in drawn
+
+
 def test_what_a_check_of_data_sees_are_the_judged_pairs(tmp_path: Path) -> None:
     rows = load(folder(tmp_path))["train"]
     contents = rows.contents(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,13 @@ def test_predict_gives_cosines_of_pairs(tiny_bert: Path, tmp_path: Path) -> None
     assert [row["score"] for row in found] == pytest.approx(cosines(one, other).tolist(), abs=1e-5)
     alone = list(predictor.stream([Record(1, {"text": pairs[0][0]})], origin="stdin"))
     assert len(alone[0]["embedding"]) == 32
+
+
+def test_a_folder_of_another_library_is_read_as_one_of_vectors(result: Result, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(result.run.best, tmp_path / "foreign"))
+    (folder / "bertctl.json").unlink()
+    (found,) = load_predictor(str(folder), precision="fp32").predict(["a good film"])
+    assert np.abs(np.array(found["embedding"]) - vectors_of(folder, ["a good film"])[0]).max() < 1e-5
 
 
 def test_correlations_are_those_of_another_librarys_vectors(tiny_bert: Path, tmp_path: Path) -> None:

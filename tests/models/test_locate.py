@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from bert_cli.errors import HubError, ModelError
 from bert_cli.models.locate import locate
+from bert_cli.models.pooling import pooling_of, write_modules
 
 
 @pytest.fixture
@@ -164,6 +165,15 @@ def test_pickled_weights_are_converted_once_on_consent(folder: Path, cache: Path
     time = (located.folder / "model.safetensors").stat().st_mtime_ns
     assert locate(str(folder), allow_bin=True).folder == located.folder
     assert (located.folder / "model.safetensors").stat().st_mtime_ns == time
+
+
+def test_a_converted_model_makes_its_vectors_as_before(folder: Path, cache: Path) -> None:
+    write_modules(folder, width=32, mode="cls", max_length=12)
+    pickled(folder)
+    converted = locate(str(folder), allow_bin=True).folder
+    assert cache in converted.parents and pooling_of(converted) == "cls"
+    write_modules(folder, width=32, mode="mean", max_length=12)
+    assert pooling_of(locate(str(folder), allow_bin=True).folder) == "mean"
 
 
 def test_tied_weights_survive_the_conversion(folder: Path) -> None:

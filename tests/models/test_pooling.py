@@ -45,7 +45,10 @@ def folder_with(tmp_path: Path, **files: Any) -> Path:
     return tmp_path
 
 
-MODULES = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Normalize")]
+MODULES = [
+    {"type": f"sentence_transformers.models.{name}", "path": path}
+    for name, path in (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))
+]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,9 @@ def test_a_folder_says_how_its_vectors_are_made(tmp_path: Path, files: dict[str,
         ({"pooling": {"pooling_mode": "mean", "include_prompt": False}}, "L070"),
         ({"pooling": {}}, "L070"),
         ({"modules": [*MODULES, {"type": "sentence_transformers.models.Dense"}]}, "L070"),
+        ({"modules": MODULES}, "L070"),
+        ({"config_sentence_transformers": {"prompts": {"query": "find: "}, "default_prompt_name": "query"}}, "L070"),
+        ({"sentence_bert_config": {"max_seq_length": 8, "do_lower_case": True}}, "L070"),
         ({"pooling": "{"}, "L071"),
         ({"modules": "["}, "L071"),
     ],
@@ -84,6 +90,14 @@ def test_another_way_is_refused_and_not_left_out(tmp_path: Path, files: dict[str
         pooling_of(folder)
     assert caught.value.code == code
     assert pooling_of(folder, "mean") == "mean"
+
+
+def test_the_pooling_is_where_the_modules_say(tmp_path: Path) -> None:
+    moved = [{**module, "path": module["path"].replace("1_", "9_")} for module in MODULES]
+    folder = folder_with(tmp_path, modules=moved)
+    (folder / "9_Pooling").mkdir()
+    (folder / "9_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    assert pooling_of(folder) == "cls"
 
 
 @pytest.mark.parametrize("mode", ["mean", "cls"])

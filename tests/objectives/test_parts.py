@@ -7,7 +7,8 @@ import torch
 from compared_store import rows_of, store_of
 from tiny import tiny_tokenizer
 
-from bert_cli.objectives.parts import SIZES, Row, collate_parts, encode_parts
+from bert_cli.objectives.groups import SIZES
+from bert_cli.objectives.parts import Row, collate_parts, encode_parts
 
 
 def test_every_sequence_comes_back_as_the_tokenizer_made_it() -> None:

@@ -338,6 +338,37 @@ def test_a_first_stage_from_scratch_gives_its_tokenizer_to_all(
     assert len(steps) == 1 and same(tmp_path / "run", tmp_path / "again")
 
 
+def test_a_mixture_that_has_moved_is_the_same_stage(
+    folder: Path, tiny_bert: Path, tmp_path: Path, steps: list[int]
+) -> None:
+    text = (folder / "corpus.txt").read_text()
+    recipe = (folder / "words.yaml").read_text().replace("source: corpus.txt", "mix: {a.txt: 1, b.txt: 3}")
+    write(folder, "mixed", recipe)
+    (folder / "a.txt").write_text(text)
+    (folder / "b.txt").write_text(text + "\n\none more document\n")
+    finetune(staged(folder, tiny_bert, ["mixed.yaml"], run__out=str(tmp_path / "one")), quiet=True)
+    assert len(steps) == 2
+    (folder / "moved").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).rename(folder / "moved" / name)
+    for weights, trained in (("moved/b.txt: 3, moved/a.txt: 1", 1), ("moved/b.txt: 1, moved/a.txt: 3", 2)):
+        steps.clear()
+        write(folder, "mixed", recipe.replace("a.txt: 1, b.txt: 3", weights))
+        out = str(tmp_path / f"{trained}")
+        finetune(staged(folder, tiny_bert, ["mixed.yaml"], run__out=out), quiet=True)
+        assert len(steps) == trained
+
+
+def test_checkpoints_that_a_killed_chain_left_go_with_the_next_one(
+    folder: Path, tiny_bert: Path, tmp_path: Path, cache: Path
+) -> None:
+    finetune(staged(folder, tiny_bert, ["pairs.yaml"], run__out=str(tmp_path / "one")), quiet=True)
+    left = folder_of(cache, "pairs") / "checkpoints" / "step-00000001"
+    left.mkdir(parents=True)
+    finetune(staged(folder, tiny_bert, ["pairs.yaml"], run__out=str(tmp_path / "two")), quiet=True)
+    assert not left.parent.exists() and (left.parent.parent / "best").is_dir()
+
+
 def test_a_finished_run_needs_its_stages_no_more(
     folder: Path, tiny_bert: Path, tmp_path: Path, cache: Path, steps: list[int]
 ) -> None:

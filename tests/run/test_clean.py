@@ -14,6 +14,7 @@ from bert_cli.run.clean import clean
 from bert_cli.run.finetune import finetune
 from bert_cli.run.rundir import RunDir, claimed
 from bert_cli.run.verify import verify
+from bert_cli.seal import MANIFEST
 from bert_cli.train import checkpoint
 
 
@@ -100,6 +101,8 @@ def test_a_run_at_work_and_one_with_a_damaged_model_keep_everything(run: RunDir)
     before = contents(run.path)
     done = clean(run)
     assert (done.removed, contents(run.path)) == ((), before) and "best/ is damaged" in done.left
+    (run.best / MANIFEST).unlink()
+    assert "best/ is damaged" in clean(run).left and run.checkpoints.is_dir()
     shutil.rmtree(run.best)
     assert "best/ is missing" in clean(run).left and run.checkpoints.is_dir()
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_data, tiny_recipe, tiny_texts
+import torch
+from safetensors.torch import save_file
+from tiny import tiny_data, tiny_model, tiny_recipe, tiny_texts
 from tiny_stages import staged, write_stages
 
 from bert_cli.errors import BertctlError, ErrorGroup
 from bert_cli.models.locate import locate
 from bert_cli.recipe.load import load_recipe
 from bert_cli.recipe.schema import Recipe
-from bert_cli.run.compare import compare
+from bert_cli.run.compare import compare, compare_weights
 from bert_cli.run.finetune import finetune
 from bert_cli.run.inputs import data_facts, model_facts
 from bert_cli.run.reproduce import check_inputs, plan_again, same_threads
@@ -110,6 +112,53 @@ def test_G2_the_bytes_count_and_not_the_place(tiny_bert: Path, tmp_path: Path) -
     assert compared.same
     kept = load_recipe(str(compared.again.recipe)).recipe
     assert (kept.data.source, kept.model.name) == (str(moved), str(model))
+
+
+def test_the_generator_counts_only_where_it_is_trained_further(tmp_path: Path) -> None:
+    pair = tmp_path / "pair"
+    for name in ("generator", "discriminator"):
+        shutil.copytree(tiny_model(tmp_path / f"one {name}", "electra"), pair / name)
+    located = locate(str(pair))
+    facts = {
+        task: model_facts(Recipe.model_validate({"task": task}), located)["sha256"]
+        for task in ("fill-mask", "replaced-token-detection")
+    }
+    assert "config.json" in facts["fill-mask"]
+    assert {f"generator/{name}" for name in facts["fill-mask"]} == set(facts["replaced-token-detection"]) - set(
+        facts["fill-mask"]
+    )
+
+
+def test_weights_compare_by_their_bits(tmp_path: Path) -> None:
+    for name, value in (("one", 0.0), ("other", -0.0)):
+        (tmp_path / name).mkdir()
+        tensors = {"a": torch.tensor([value]), "b": torch.tensor(float("nan"))}
+        save_file(tensors, tmp_path / name / "model.safetensors")
+    found = compare_weights(tmp_path / "one", tmp_path / "other")
+    assert (found.tensors, found.differing, found.largest) == (2, 1, 0.0)
+    save_file({"a": torch.zeros(1), "b": torch.tensor(0.0).half()}, tmp_path / "other" / "model.safetensors")
+    with pytest.raises(BertctlError) as caught:
+        compare_weights(tmp_path / "one", tmp_path / "other")
+    assert caught.value.code == "C025" and "float16" in str(caught.value.found)
+
+
+def test_a_mixture_is_not_replaced_by_one_place(tmp_path: Path, tiny_bert: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(text for text, _ in tiny_texts(40)), encoding="utf-8")
+    mix = {str(tmp_path / "a.txt"): 1.0, str(tmp_path / "b.txt"): 2.0}
+    recipe = Recipe.model_validate(
+        {
+            "task": "fill-mask",
+            "model": {"name": str(tiny_bert)},
+            "data": {"mix": mix, "max_length": 16},
+            "train": {"budget": "2 steps", "batch_size": 4, "lr": 1e-3, "precision": "fp32"},
+            "run": {"out": str(tmp_path / "run")},
+        }
+    )
+    finetune(recipe, quiet=True)
+    with pytest.raises(BertctlError) as caught:
+        plan_again(str(tmp_path / "run"), data=str(tmp_path))
+    assert caught.value.code == "U124" and "a.txt" in str(caught.value.help)
 
 
 def test_a_run_without_a_word_about_memory_is_repeated_all_the_same(tiny_bert: Path, tmp_path: Path) -> None:

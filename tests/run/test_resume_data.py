@@ -55,7 +55,10 @@ def begun(recipe: Recipe) -> RunDir:
 @pytest.mark.parametrize("mix", [{"/new/a.txt": 3.0, "/new/b.txt": 1.0}, {"/z/a.txt": 3.0, "/b/b.txt": 1.0}])
 def test_the_corpora_of_a_mixture_may_have_moved(tmp_path: Path, mix: Mix) -> None:
     run = begun(mixture(tmp_path, tmp_path / "run", {"/old/a.txt": 3.0, "/old/b.txt": 1.0}))
-    same_recipe(mixture(tmp_path, tmp_path / "run", mix), run)
+    moved = mixture(tmp_path, tmp_path / "run", mix)
+    same_recipe(moved, run)
+    with pytest.raises(UsageError):
+        same_recipe(moved.model_copy(update={"train": moved.train.model_copy(update={"lr": 0.5})}), run)
 
 
 @pytest.mark.parametrize(
