@@ -80,19 +80,23 @@ def read_pairs(task: Task, data: DataSection, split: str, *, offline: bool = Fal
 def spread_rows(groups: Sequence[Sequence[object]], limit: int, n: int) -> np.ndarray:
     """`limit` of `n` rows, ascending: the first ones of every group, in proportion to its size.
 
-    A group's share is exact but for one row; with fewer rows than groups, some groups have none.
+    Counts follow largest remainders, so each is within one row of its group's exact share; with fewer rows than
+    groups, some groups have none.
 
     Args:
         groups: names of each row's group, in one or several ways; rows that agree in all of them are one group.
     """
     keys = list(zip(*groups, strict=True)) if groups else [()] * n
     sizes: dict[tuple[object, ...], int] = {}
-    places = np.zeros(n)
-    for row, key in enumerate(keys):
-        places[row] = sizes.get(key, 0)
-        sizes[key] = sizes.get(key, 0) + 1
-    depths = (places + 0.5) / np.array([sizes[key] for key in keys])
-    return np.sort(np.argsort(depths, kind="stable")[:limit])
+    places = []
+    for key in keys:
+        places.append(sizes.get(key, 0))
+        sizes[key] = places[-1] + 1
+    exact = np.array(list(sizes.values())) * (limit / n)
+    counts = np.floor(exact).astype(np.int64)
+    counts[np.argsort(counts - exact, kind="stable")[: limit - counts.sum()]] += 1
+    most = dict(zip(sizes, counts.tolist(), strict=True))
+    return np.array([row for row, key in enumerate(keys) if places[row] < most[key]], dtype=np.int64)
 
 
 def encode_pairs(

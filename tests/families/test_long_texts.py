@@ -56,7 +56,7 @@ def test_a_class_behind_the_first_window_is_learnt_scored_and_predicted(
     recorded = lines(result.run.predictions / "validation.jsonl")
     for target in (result.run.path, result.run.best):
         again = evaluate(str(target), write_to=tmp_path / "p.jsonl")
-        assert (again.scores, again.n, again.truncated, again.lost) == (best.scores["validation"], 24, 0, 0.0)
+        assert (again.scores, again.n, again.cut.rows, again.cut.tokens) == (best.scores["validation"], 24, 0, 0.0)
         assert lines(tmp_path / "p.jsonl") == recorded
 
     model: Any = AutoModelForSequenceClassification.from_pretrained(result.run.best).eval()
