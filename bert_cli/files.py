@@ -69,3 +69,8 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def rounded(value: float) -> float:
+    """A score as it is written: seven significant digits, all that fp32 holds."""
+    return float(f"{value:.7g}")

@@ -14,9 +14,10 @@ from bert_cli.data.choices import ChoiceRows, given_choices, load_choices
 from bert_cli.data.read import Record
 from bert_cli.data.split import Split
 from bert_cli.data.store import CHUNK, EncodedChunk
-from bert_cli.errors import NonFiniteError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
+from bert_cli.files import rounded
 from bert_cli.metrics import Scorer
+from bert_cli.metrics.scores import check_finite
 from bert_cli.objectives.choice import ChoiceObjective, encode_choices
 from bert_cli.objectives.groups import SIZES
 from bert_cli.train.evaluate import Scored
@@ -86,7 +87,7 @@ class ChoiceAnswers:
             yield record | {
                 "choice": taken,
                 "answer": choices[taken],
-                "probabilities": [float(f"{p:.7g}") for p in self.scored.of(row)],
+                "probabilities": [rounded(p) for p in self.scored.of(row)],
             }
 
     def files(self) -> Mapping[str, Any]:
@@ -159,13 +160,7 @@ class ChoiceFamily(Labelled):
         Raises:
             NonFiniteError: a probability is nan (M005).
         """
-        bad = int((~np.isfinite(scored.scores)).sum())
-        if bad:
-            raise NonFiniteError(
-                "M005",
-                f"{bad} of {scored.scores.size} predicted scores are nan or infinite",
-                help="lower train.lr, or set train.precision=fp32, and train again",
-            )
+        check_finite(scored.scores)
         if scorer is None:
             return ChoiceAnswers(split, scored, {})
         assert split.targets is not None

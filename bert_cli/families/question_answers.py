@@ -16,8 +16,9 @@ import numpy as np
 
 from bert_cli.data.gold_answers import trimmed
 from bert_cli.data.store import SplitStore
-from bert_cli.errors import NonFiniteError
+from bert_cli.files import rounded
 from bert_cli.metrics.answers import NAMES, best_threshold, score_answers
+from bert_cli.metrics.scores import check_finite
 from bert_cli.objectives.best_spans import Spans, best_spans
 from bert_cli.train.evaluate import Scored
 
@@ -44,13 +45,7 @@ def decoded(split: SplitStore, scored: Scored, *, null_at: int, n_best: int, lon
     Raises:
         NonFiniteError: a logit is nan or infinite (M005).
     """
-    bad = int((~np.isfinite(scored.scores)).sum())
-    if bad:
-        raise NonFiniteError(
-            "M005",
-            f"{bad} of {scored.scores.size} predicted scores are nan or infinite",
-            help="lower train.lr, or set train.precision=fp32, and train again",
-        )
+    check_finite(scored.scores)
     places = {name: _column(split, name) for name in ("example", "at", "first", "size")}
     return best_spans(scored.scores, scored.ends, **places, null_at=null_at, n_best=n_best, longest=longest)
 
@@ -183,7 +178,7 @@ class QuestionAnswers:
         may_be_silent = self.threshold < ALWAYS_ANSWER
         logits = [answer.score for answer in candidates] + [float(self.spans.null[question])] * may_be_silent
         weights = np.exp(np.array(logits) - max(logits, default=0.0))
-        shares = [_rounded(share) for share in (weights / weights.sum()).tolist()] if logits else []
+        shares = [rounded(share) for share in (weights / weights.sum()).tolist()] if logits else []
         named = [
             {"answer": answer.text, "start": answer.start, "end": answer.end, "score": share}
             for answer, share in zip(candidates, shares, strict=False)
@@ -191,8 +186,4 @@ class QuestionAnswers:
         nothing = {"answer": "", "start": None, "end": None, "score": shares[-1] if may_be_silent else 0.0}
         chosen = nothing if self.unanswered[question] or not named else named[0]
         found = {**chosen, "n_best": named}
-        return {**found, "no_answer": _rounded(float(self.no_answer[question]))} if may_be_silent else found
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.7g}")
+        return {**found, "no_answer": rounded(float(self.no_answer[question]))} if may_be_silent else found

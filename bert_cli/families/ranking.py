@@ -29,10 +29,11 @@ from bert_cli.data.store import EncodedChunk, SplitStore
 from bert_cli.errors import DataError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.families.losses import ranking_loss
-from bert_cli.families.retrieval import Query, Rankings, cell, rounded
-from bert_cli.families.vectors import check_finite
+from bert_cli.families.retrieval import Query, Rankings, cell
+from bert_cli.files import rounded
 from bert_cli.metrics import Scorer
 from bert_cli.metrics.ranking import largest_first
+from bert_cli.metrics.scores import check_finite
 from bert_cli.models.pooling import write_ranker
 from bert_cli.objectives.parts import Row, encode_parts
 from bert_cli.objectives.ranking import Binary, Listwise, PairScores

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bert_cli.data.split import Split
+from bert_cli.files import rounded
 from bert_cli.metrics.names import MAIN_SCORE
 from bert_cli.metrics.ranking import Floats, averaged, measured
 
@@ -38,7 +39,7 @@ class Rankings:
     """Rankings of the texts of a split.
 
     Attributes:
-        searched: how many texts there were.
+        searched: texts that were scored; those that are given for each query count once for each.
         details: what else a report says.
     """
 
@@ -85,11 +86,6 @@ class Rankings:
     def files(self) -> Mapping[str, Any]:
         """The rankings as pytrec_eval reads them: query -> text -> score."""
         return {".run.json": {query.id: dict(query.ranking) for query in self.queries}}
-
-
-def rounded(value: float) -> float:
-    """A score as it is written."""
-    return float(f"{value:.7g}")
 
 
 def cell(split: Split, name: str, row: int) -> Any:

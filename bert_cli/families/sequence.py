@@ -17,6 +17,7 @@ from bert_cli.data.split import Split
 from bert_cli.data.store import EncodedChunk
 from bert_cli.errors import UsageError
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
+from bert_cli.files import rounded
 from bert_cli.metrics import Predictions, Scorer, report, tune_threshold
 from bert_cli.objectives.long import LongTextObjective, window_chunks
 from bert_cli.objectives.sequence import PROBLEM_TYPES, SequenceObjective, encode_chunks
@@ -71,9 +72,9 @@ class SequenceAnswers:
     def _describe(self, score: Any, names: Sequence[str] | None) -> dict[str, Any]:
         """`label` and `probabilities`, `labels` and `probabilities`, or `score`."""
         if self.reading.task.objective == REGRESSION:
-            return {"score": _rounded(float(score))}
+            return {"score": rounded(float(score))}
         assert names is not None
-        probabilities = {name: _rounded(float(p)) for name, p in zip(names, score, strict=True)}
+        probabilities = {name: rounded(float(p)) for name, p in zip(names, score, strict=True)}
         if self.reading.task.objective == MULTI_LABEL:
             chosen = [names[int(i)] for i in np.flatnonzero(score >= self.threshold)]
             return {"labels": chosen, "probabilities": probabilities}
@@ -206,10 +207,6 @@ def class_weights(reading: Reading, train: Split) -> list[float] | None:
         return [float(weight) for weight in np.maximum(len(train) - positive, 1.0) / positive]
     count = np.maximum(np.bincount(train.targets, minlength=len(labels)), 1)
     return [float(weight) for weight in len(train) / (len(labels) * count)]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.7g}")
 
 
 _CLASS, _SUFFIX = "AutoModelForSequenceClassification", "ForSequenceClassification"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bert_cli.files import rounded
 from bert_cli.metrics import Predictions
 from bert_cli.metrics.entities import (
     NO_TAG,
@@ -186,7 +187,7 @@ class TagAnswers:
     def _tags(self, words: slice, text: str) -> list[dict[str, Any]]:
         tags = zip(self._words[words].tolist(), self.predicted[words], self._chances[words], strict=True)
         return [
-            _marked(text, begin, end, None if tag == NO_TAG else self.labels[tag]) | {"score": _rounded(chance)}
+            _marked(text, begin, end, None if tag == NO_TAG else self.labels[tag]) | {"score": rounded(chance)}
             for (begin, end), tag, chance in tags
         ]
 
@@ -195,12 +196,8 @@ class TagAnswers:
         sentence, begin, end, kind = self._spans[place].tolist()
         start, found = self._starts[sentence], self._entities
         chance = self._chances[start + found.first[place] : start + found.end[place]].mean()
-        return _marked(text, begin, end, entity_types(self.labels)[kind]) | {"score": _rounded(chance)}
+        return _marked(text, begin, end, entity_types(self.labels)[kind]) | {"score": rounded(chance)}
 
 
 def _marked(text: str, begin: int, end: int, label: str | None) -> dict[str, Any]:
     return {"start": begin, "end": end, "label": label, "text": text[begin:end]}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.7g}")

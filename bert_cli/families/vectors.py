@@ -11,10 +11,11 @@ import numpy as np
 
 from bert_cli.data.split import Split
 from bert_cli.data.store import SplitStore
-from bert_cli.errors import NonFiniteError
-from bert_cli.families.retrieval import Query, Rankings, cell, rounded
+from bert_cli.families.retrieval import Query, Rankings, cell
+from bert_cli.files import rounded
 from bert_cli.metrics.names import MAIN_SCORE
 from bert_cli.metrics.ranking import largest_first
+from bert_cli.metrics.scores import check_finite
 from bert_cli.metrics.search import nearest
 from bert_cli.metrics.similarity import against_labels, against_scores, cosines, uniformity
 
@@ -147,18 +148,3 @@ class TextAnswers:
     def files(self) -> Mapping[str, Any]:
         """None: the rows say everything."""
         return {}
-
-
-def check_finite(scores: np.ndarray) -> None:
-    """Refuse scores that rank nothing.
-
-    Raises:
-        NonFiniteError: one is not a finite number (M005).
-    """
-    bad = int((~np.isfinite(scores)).sum())
-    if bad:
-        raise NonFiniteError(
-            "M005",
-            f"{bad} of {scores.size} predicted scores are nan or infinite",
-            help="lower train.lr, or set train.precision=fp32, and train again",
-        )

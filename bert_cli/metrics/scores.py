@@ -25,6 +25,21 @@ THRESHOLDS = tuple(round(0.01 * i, 2) for i in range(5, 96))
 _THRESHOLD_FREE = FORWARD | {"roc_auc", "average_precision"}
 
 
+def check_finite(scores: Array) -> None:
+    """Refuse what decides nothing.
+
+    Raises:
+        NonFiniteError: a score is nan or infinite (M005).
+    """
+    bad = int((~np.isfinite(scores)).sum())
+    if bad:
+        raise NonFiniteError(
+            "M005",
+            f"{bad} of {scores.size} predicted scores are nan or infinite",
+            help="lower train.lr, or set train.precision=fp32, and train again",
+        )
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a model answered, before any decision.
@@ -49,13 +64,7 @@ class Predictions:
             raise ValueError(f"no predictions are made for the objective {self.objective!r}")
         if scores.ndim != (1 if self.objective == REGRESSION else 2):
             raise ValueError(f"scores of shape {scores.shape} do not belong to {self.objective}")
-        bad = int((~np.isfinite(scores)).sum())
-        if bad:
-            raise NonFiniteError(
-                "M005",
-                f"{bad} of {scores.size} predicted scores are nan or infinite",
-                help="lower train.lr, or set train.precision=fp32, and train again",
-            )
+        check_finite(scores)
         object.__setattr__(self, "scores", scores)
 
     @property

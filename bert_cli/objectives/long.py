@@ -15,10 +15,10 @@ import torch
 
 from bert_cli.data.batch import Batch
 from bert_cli.data.store import CHUNK, EncodedChunk, SplitStore
-from bert_cli.errors import UsageError
 from bert_cli.objectives.frame import Frame, Surrounding
 from bert_cli.objectives.groups import SIZES, EncodedGroups, GroupedBatch, aggregate, collate_groups, sizes_of
 from bert_cli.objectives.sequence import SequenceObjective, encode_each
+from bert_cli.objectives.strides import stride_of, three_quarters, window_starts
 
 
 class LongTextObjective(SequenceObjective):
@@ -52,7 +52,7 @@ def encode_windows(
             little room they share fewer.
 
     Raises:
-        UsageError: a stride that leaves too little of each window to what is new (D149).
+        UsageError: a stride that leaves too little of each window to what is new (D118).
         ModelError: the special tokens cannot be told from the text (L032).
     """
     ids, types, over = encode_each(tokenizer, texts, pairs, max_length=max_length)
@@ -106,16 +106,7 @@ class _Cutter:
         self.room = frame.room(max_length, pair=pair)
         probe: Any = tokenizer("a", "a", return_token_type_ids=True).get("token_type_ids")
         self.segments = any(probe or ())
-        self.stride = max_length // 3 if stride is None else stride
-        if self.room < 1 or (stride is not None and stride > _most_shared(self.room)):
-            raise UsageError(
-                "D149",
-                "windows leave too little room for what is new in each of them",
-                key="data.stride",
-                found=f"{self.stride}, data.max_length={max_length}",
-                allowed=f"a stride of 0 to {max(0, _most_shared(self.room))}, or longer windows",
-                help="data.max_length=512 data.stride=128",
-            )
+        self.stride = stride_of(stride, max_length=max_length, room=self.room, most=three_quarters(self.room))
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
         """Token ids without special tokens."""
@@ -132,10 +123,10 @@ class _Cutter:
         long = max(range(len(parts)), key=lambda part: (len(parts[part]), part))
         kept = [part if number == long else part[: self.room // 2] for number, part in enumerate(parts)]
         room = self.room - sum(len(part) for number, part in enumerate(kept) if number != long)
-        stride = min(self.stride, _most_shared(room))
+        stride = min(self.stride, three_quarters(room))
         whole = kept[long]
         windows = []
-        for start in range(0, max(len(whole) - stride, 1), room - stride):
+        for start in window_starts(len(whole), room=room, stride=stride):
             kept[long] = whole[start : start + room]
             windows.append(self._framed(kept))
         return windows, sum(map(len, parts)) - sum(map(len, kept)) - len(whole) + len(kept[long])
@@ -151,8 +142,3 @@ class _Cutter:
                 ids += parts[number]
                 types += [around.text_types[number]] * len(parts[number])
         return ids, types if self.segments else [0] * len(ids)
-
-
-def _most_shared(room: int) -> int:
-    """Of a window with room for so many tokens, three quarters at most are read twice."""
-    return 3 * room // 4

@@ -18,8 +18,8 @@ from bert_cli.data.store import CHUNK, EncodedChunk
 from bert_cli.data.tagged import TaggedRows
 from bert_cli.data.word_pieces import WordPieces
 from bert_cli.data.word_windows import word_windows
-from bert_cli.errors import UsageError
 from bert_cli.objectives.frame import Frame
+from bert_cli.objectives.strides import stride_of
 
 Ints = npt.NDArray[np.int32]
 _INTS = pa.list_(pa.int32())
@@ -66,21 +66,12 @@ def encode_tagged(
         stride: tokens that neighbouring windows share; None means a third of `max_length`.
 
     Raises:
-        UsageError: `stride` is more than half of a window (D118).
+        UsageError: `stride` is more than half of a window, see `stride_of`.
         ModelError: the tokenizer's special tokens cannot be told from the text (L032).
     """
     around = Frame.of(tokenizer).one
     room = max_length - around.size
-    shared = min(max_length // 3, room // 2) if stride is None else stride
-    if shared > room // 2:
-        raise UsageError(
-            "D118",
-            "neighbouring windows may share half of their tokens, not more",
-            key="data.stride",
-            found=shared,
-            allowed=f"0 to {room // 2} at data.max_length={max_length}",
-            help=f"data.stride={max_length // 3}",
-        )
+    shared = stride_of(stride, max_length=max_length, room=room, most=room // 2)
     pieces = WordPieces(tokenizer)
     before, after = (np.array(part, dtype=np.int32) for part in around.pieces)
     for start in range(0, len(rows), CHUNK):

@@ -15,6 +15,7 @@ import numpy as np
 
 from bert_cli.errors import ModelError, UsageError
 from bert_cli.objectives.frame import Frame
+from bert_cli.objectives.strides import stride_of, three_quarters, window_starts
 
 Row = np.ndarray
 
@@ -68,7 +69,7 @@ class Cutter:
         Raises:
             ModelError: the tokenizer does not tell which characters a token stands for (L039), or its special tokens
                 cannot be told from the text (L032).
-            UsageError: a length or a stride that leave no room for the context (D129).
+            UsageError: a length that leaves no room for the context (D129), and see `stride_of`.
         """
         if not tokenizer.is_fast:
             raise ModelError(
@@ -90,16 +91,7 @@ class Cutter:
                 allowed=f"{2 * frame.two.size + 1} or more",
                 help="data.max_length=384 data.stride=128",
             )
-        stride = max_length // 3 if stride is None else stride
-        if stride > _shared_at_most(room):
-            raise UsageError(
-                "D129",
-                "neighbouring windows share so much that reading a context takes too many",
-                key="data.stride",
-                found=f"{stride}, data.max_length={max_length}",
-                allowed=f"0 to {_shared_at_most(room)}",
-                help=f"data.stride={max_length // 3}",
-            )
+        stride = stride_of(stride, max_length=max_length, room=room, most=three_quarters(room))
         return cls(tokenizer, frame, max_length, stride)
 
     def cut(self, questions: Sequence[str], contexts: Sequence[str]) -> Windows:
@@ -148,9 +140,9 @@ class Cutter:
         )
         tail_types = np.array(around.piece_types[2], dtype=np.int8)
         room = self.max_length - len(head) - len(tail)
-        stride = min(self.stride, _shared_at_most(room))
+        stride = min(self.stride, three_quarters(room))
         made = []
-        for first in range(0, max(len(context) - stride, 1), room - stride):
+        for first in window_starts(len(context), room=room, stride=stride):
             part = context[first : first + room]
             own = np.full(len(part), around.text_types[1], dtype=np.int8)
             made.append(
@@ -163,11 +155,6 @@ class Cutter:
                 )
             )
         return made
-
-
-def _shared_at_most(room: int) -> int:
-    """Of a window with room for so many tokens of the context, three quarters at most are read twice."""
-    return 3 * room // 4
 
 
 @dataclass(frozen=True, slots=True)

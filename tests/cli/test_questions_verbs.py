@@ -88,7 +88,7 @@ def test_offsets_that_are_wrong_everywhere_are_refused_and_some_are_told(cli: Cl
 
 
 @pytest.mark.parametrize(
-    ("override", "code"), [("data.stride=23", "D129"), ("data.columns.text=a", "U063"), ("eval.metric=f1", "M002")]
+    ("override", "code"), [("data.stride=23", "D118"), ("data.columns.text=a", "U063"), ("eval.metric=f1", "M002")]
 )
 def test_a_recipe_that_cannot_be_obeyed_is_refused(cli: Cli, tiny_bert: Path, override: str, code: str) -> None:
     tiny_squad(Path("d"), 4, 2)

@@ -104,7 +104,7 @@ def test_a_window_of_a_pair_is_what_the_tokenizer_makes_of_its_texts() -> None:
 def test_a_stride_that_leaves_no_room_is_refused(length: int, stride: int) -> None:
     with pytest.raises(UsageError) as caught:
         encode_windows(TOKENIZERS["bert"], [text(60, 1)], None, max_length=length, stride=stride)
-    assert caught.value.code == "D149" and caught.value.key == "data.stride"
+    assert caught.value.code == "D118" and caught.value.key == "data.stride"
 
 
 NAMES = {
