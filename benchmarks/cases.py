@@ -43,7 +43,7 @@ CASES = {
     "help": Case(helps, data=(), steps=0),
     "start": Case(start, steps=0),
     "sst2": Case(partial(training, task="sst2")),
-    "rte": Case(partial(training, task="rte"), data=("rte/train.tsv",), steps=20),
+    "rte": Case(partial(training, task="rte"), data=("rte/train.tsv",), steps=12),
     "wnut17": Case(partial(tagging, task="wnut17"), data=(f"wnut17/{FILE}",)),
     "squad": Case(questions, data=(QUESTIONS,), steps=ROUND),
     "mlm": Case(mlm, data=(DOCUMENTS,), steps=30),

@@ -104,7 +104,8 @@ class Plan:
         lengths: tokens of each example. Shape: `[N]`.
         phases: one after the other; a run that time ends has one only.
         seed: decides dropout; the orders have their own.
-        micro_batch_tokens: most computed tokens in one micro-batch; one example may exceed it alone.
+        micro_batch_tokens: most computed tokens in one micro-batch; one example may exceed it alone. A row of several
+            sequences counts as long as they are together.
         seconds: time in training steps after which the run ends, instead of after its steps. Scoring and saving do
             not count.
         unpadded: the model computes real tokens only, so that a batch is split for memory alone.

@@ -116,6 +116,21 @@ def _wanted(
     data: DataSection, sources: Mapping[str, Source], splits: tuple[str, ...] | None
 ) -> tuple[list[str], str | None]:
     """Names of the splits to return, and the source of the validation split (None: a share of train)."""
+    validation = validation_place(data, sources)
+    if splits is not None:
+        return list(dict.fromkeys(splits)), validation
+    wanted = [name for name in sources if not name.startswith("test") and name != validation]
+    if "validation" not in wanted and (validation or "train" in sources):
+        wanted.insert(wanted.index("train") + 1 if "train" in wanted else 0, "validation")
+    return wanted, validation
+
+
+def validation_place(data: DataSection, sources: Mapping[str, Source]) -> str | None:
+    """Name of the source that the validation split is, there or not; None where it is a share of train.
+
+    Raises:
+        UsageError: a test split is to select the best model (U064).
+    """
     validation: str | None = None
     if data.validation == "auto":
         validation = "validation" if "validation" in sources else None
@@ -130,12 +145,7 @@ def _wanted(
             allowed="auto, a share of train as '10%' or 0.1, or another split",
             help="data.validation=10%",
         )
-    if splits is not None:
-        return list(dict.fromkeys(splits)), validation
-    wanted = [name for name in sources if not name.startswith("test") and name != validation]
-    if "validation" not in wanted and (validation or "train" in sources):
-        wanted.insert(wanted.index("train") + 1 if "train" in wanted else 0, "validation")
-    return wanted, validation
+    return validation
 
 
 def _absent(name: str, sources: Mapping[str, Source]) -> DataError:

@@ -162,16 +162,12 @@ def _load(family: Labelled, recipe: Recipe, task: Task, sources: Mapping[str, So
 
 def _groups(recipe: Recipe, sources: Mapping[str, Source]) -> list[tuple[str, ...]]:
     """The splits there are, those together that are read from one file because one is held out of the other."""
-    data = recipe.data
-    named = data.validation_split
-    chosen = next((name for name, source in sources.items() if named in (name, source.stem)), None) if named else None
-    has_own = data.validation_share is None and (chosen or "validation" in sources)
-    others = [name for name in sources if name not in ("train", "validation", chosen)]
-    groups: list[tuple[str, ...]] = []
+    own = validation_place(recipe.data, sources)
+    others = [name for name in sources if name not in ("train", "validation", own)]
     if "train" in sources:
-        groups = [("train",), ("validation",)] if has_own else [("train", "validation")]
-    elif has_own:
-        groups = [("validation",)]
+        groups: list[tuple[str, ...]] = [("train",), ("validation",)] if own else [("train", "validation")]
+    else:
+        groups = [("validation",)] if own else []
     return [*groups, *((name,) for name in others)]
 
 
