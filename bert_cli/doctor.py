@@ -1,6 +1,6 @@
 """What this machine offers to a run, and what on it would make one fail or crawl.
 
-Looks, and computes one small probe, whose answer the cache keeps (see `precision.probe_cpu`); changes nothing else and
+Looks, and computes one small probe, whose answer may be in the cache (see `precision.probe_cpu`); changes nothing and
 uses no network. Costs the import of torch, about two seconds.
 """
 

@@ -153,7 +153,7 @@ class QualityGateError(BertctlError):
 
 
 class ResourceError(BertctlError):
-    """Memory or disk ran out."""
+    """Memory, disk or device: used up, missing or refused."""
 
     exit_code = 7
 

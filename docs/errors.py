@@ -28,13 +28,14 @@ HEAD = """# Errors
 
 <!-- Written by `make docs` from the source. -->
 
-A command that fails tells what is wrong in at most six lines on stderr, with a code that this page explains, and ends
-with an exit code that says whose mistake it is. `…` stands for what differs from case to case.
+A command that fails tells each mistake in at most six lines on stderr, with a code that this page lists, and ends with
+an exit code that says whose mistake it is. `…` stands for what differs from case to case.
 
 """
 TAIL = """
-Two exit codes come without an error of their own: 143 after SIGTERM before there was anything to save, and 141 where
-the reader of the output went away.
+Some exit codes come without an error of their own: 1 of `recipe diff` with differences and `doctor` with a failed
+check, 2 for a flag that is mistyped, 130 after Ctrl-C before there was anything to save, 143 and 138 after SIGTERM and
+SIGUSR1 before that, and 141 where the reader of the output went away.
 """
 
 

@@ -45,7 +45,10 @@ def evaluate(
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail-under", metavar="METRIC=VALUE", help="Exit 6 below this score; may be repeated.", show_default=False
+            "--fail-under",
+            metavar="METRIC=VALUE",
+            help="Exit 6 where a score is worse than this; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     predictions: Annotated[

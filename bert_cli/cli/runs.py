@@ -88,7 +88,8 @@ def verify(
 ) -> None:
     """Check every file against its recorded SHA-256 sum.
 
-    Names each file that is missing, changed or new, and ends with exit code 4 if there is any.
+    Names each recorded file that is missing or changed, and new ones in best/ and in checkpoints; exit code 4 if there
+    is any.
     """
     from bert_cli.run.verify import verify as check
 
@@ -125,10 +126,10 @@ def reproduce(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Train a finished run again from its folder alone, and compare.
+    """Train a finished run again as its folder says, and compare.
 
-    Data and model must be those of the run. On the same machine with the same software the weights are the same bits;
-    exit code 4 if they are not.
+    Data and first model must be those of the run. On the same processor with the same software the weights are the same
+    bits, exit code 4 if they are not; on a GPU, or with a budget in time, it tells what differs.
     """
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"

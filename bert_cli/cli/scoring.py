@@ -36,7 +36,8 @@ Threshold = Annotated[
         "--threshold",
         min=0.0,
         max=1.0,
-        help="Multi-label: probability from which a label counts. Default: the model's own.",
+        help="Multi-label: probability from which a label counts; questions: of no answer, from which none is given. "
+        "Default: the model's own.",
         show_default=False,
     ),
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bert_cli.tasks.base import MINIMAL_PAIRS
+from bert_cli.tasks.base import MINIMAL_PAIRS, REPLACED
 
 if TYPE_CHECKING:
     from bert_cli.tasks.base import Task
@@ -99,12 +99,15 @@ def recipe_of(task: Task) -> str | None:
 def example(task: Task) -> str:
     """A command that trains or scores the task; `DIR` and `FILE` stand for data that the hub does not have."""
     if task.pretrains:
-        electra = task.objective == "replaced-token-detection"
+        electra = task.objective == REPLACED
         model = "google/electra-small-discriminator" if electra else "google-bert/bert-base-uncased"
         return f"bertctl pretrain --task {task.name} --data FILE --model {model}"
-    data = "" if task.hub is not None else " --data DIR"
     if task.objective == MINIMAL_PAIRS:
-        return f"bertctl eval google-bert/bert-base-uncased --task {task.name}{data}"
+        place = "" if task.hub is not None else " --data DIR"
+        return f"bertctl eval google-bert/bert-base-uncased --task {task.name}{place}"
+    if "train" not in task.splits:
+        return f"bertctl eval RUN --task {task.name} --data DIR --split {next(iter(task.splits))}"
+    data = "" if task.hub is not None and "train" in task.hub.splits else " --data DIR"
     return f"bertctl finetune --task {task.name}{data}"
 
 

@@ -66,7 +66,10 @@ PrecisionName = Annotated[str | None, typer.Option("--precision", help="auto, fp
 Resume = Annotated[str | None, typer.Option("--resume", help="never, auto or a checkpoint's path.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what the run folder holds.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", help="Only the first N examples of each split.", show_default=False)
+    int | None,
+    typer.Option(
+        "--limit", help="Only the first N examples of each split, or documents of each corpus.", show_default=False
+    ),
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never use the network; fail at once if something is missing.")

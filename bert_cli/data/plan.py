@@ -3,7 +3,7 @@
 An order of rows is cut into global batches, so batches are random and the same on every machine. A phase has its own
 order or batch size; one that has the order of an earlier phase goes on where that one stopped. A batch is dealt to the
 ranks by tokens, then split for memory, and for models that compute padding into micro-batches of similar length; no
-split changes the gradient. A step costs far below a millisecond.
+split changes the gradient but for dropout. A step costs far below a millisecond.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From files, `key=value` and flags to one frozen recipe, with the origin of every value.
 
-Later layers win: defaults, the task's shipped recipe, what a file extends, the file, overrides, flags. All mistakes of
-all layers are reported together, each with its place; text never becomes a number, and nothing is read but the files
-that are named.
+Later layers win: defaults, what the recipe extends, the recipe (a file, else the task's shipped one), overrides,
+flags. All mistakes of all layers are reported together, each with its place; text never becomes a number, and nothing
+is read but the files that are named.
 """
 
 from __future__ import annotations

@@ -109,9 +109,10 @@ class ModelSection(Section):
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer; default: the model's own.")
     attention: Literal["auto", "unpadded", "sdpa", "eager"] = Field(
-        "auto", description="Attention; unpadded computes real tokens only, auto: unpadded where the model allows it."
+        "auto",
+        description="Attention; unpadded computes real tokens only; auto: that on a CPU, where the model allows it.",
     )
-    reset_head: bool = Field(False, description="Start a fresh head when the checkpoint's head has other labels.")
+    reset_head: bool = Field(False, description="Start with a fresh head, whatever the checkpoint has.")
     allow_bin: bool = Field(
         False, description="Accept a model that has only pickled .bin weights (converted once, safely)."
     )
@@ -194,7 +195,7 @@ class DataSection(Section):
         "auto", description="How tags mark entities; plain: each tag is a class of its own, as in part-of-speech."
     )
     negatives: Annotated[int, Field(ge=0)] = Field(
-        1, description="Ranking: hard negatives beside each positive text, where the data have them."
+        1, description="Similarity, ranking: hard negatives beside each positive text, where the data have them."
     )
     quoting: Literal["minimal", "none"] = Field(
         "minimal",
@@ -274,7 +275,7 @@ class TrainSection(Section):
     micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
         description="Most tokens (padding included) in one forward pass, auto: what fits into memory; it changes "
-        "memory and speed, never the gradient.",
+        "memory and speed, of the gradient only what dropout drops.",
     )
     lr: Annotated[float, Field(gt=0)] = Field(5e-5, description="Peak learning rate of AdamW.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
@@ -309,7 +310,8 @@ class TrainSection(Section):
         42, description="Root of all randomness: order, dropout, masks, new weights."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Arithmetic; auto: bf16 where a probe shows it is faster."
+        "auto",
+        description="Arithmetic; auto: bf16 on a GPU that has it, on a CPU where a probe shows it is faster.",
     )
 
     @property
@@ -368,7 +370,7 @@ class EvalSection(Section):
     n_best: Annotated[int, Field(ge=1)] = Field(20, description="Questions: answers looked at for each window.")
     max_answer_length: Annotated[int, Field(ge=1)] = Field(30, description="Questions: longest answer, tokens.")
     depth: Annotated[int, Field(ge=1)] = Field(
-        100, description="Ranking: texts that are ranked for each query, those that a first search found."
+        100, description="Similarity, ranking: texts that are ranked for each query, those that a first search found."
     )
     batch_tokens: Annotated[int, Field(ge=1)] = Field(8_192, description="Most tokens in one forward pass of scoring.")
     mask_rate: Share = Field(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bert_cli.data.source import Source, find_sources
+from bert_cli.data.splits import validation_place
 from bert_cli.errors import BertctlError, DataError, ErrorGroup, UsageError, listing
 from bert_cli.families import labelled
 from bert_cli.families.base import Labelled, Loaded, Reading, Request, Rows

@@ -294,6 +294,7 @@ def _asked_otherwise(subject: Subject, recipe: Recipe) -> list[str]:
     assert facts is not None and recorded is not None, "a run has published both"
     pairs = {
         "length": (recipe.data.max_length, facts.max_length),
+        "batch-tokens": (recipe.eval.batch_tokens, facts.batch_tokens),
         "precision": (recipe.train.precision, facts.precision),
         "threshold": (recipe.eval.threshold, recorded.eval.threshold),
     }

@@ -134,7 +134,7 @@ def require_training(recipe: Recipe) -> Task:
             key="task",
             found=task.name,
             allowed="a task to train on: bertctl task ls",
-            help=f"bertctl eval MODEL --task {task.name}",
+            help=f"bertctl eval MODEL --task {task.name} --split {next(iter(task.splits))}",
         )
     return task
 

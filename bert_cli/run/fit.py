@@ -137,7 +137,7 @@ class Fit:
             if self.desk is not None:
                 self.desk.tracker.note(
                     f"memory ran out at step {record.step}, which was made again: at most {record.micro_batch_tokens} "
-                    "tokens at once from here on, the same batches and gradients"
+                    "tokens at once from here on, the same batches"
                 )
         self.state.step = record.step
         self.state.examples += record.examples

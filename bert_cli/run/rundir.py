@@ -327,7 +327,7 @@ def _out_of_resources(error: BaseException, run: RunDir) -> ResourceError | None
             where=str(run.path),
             key="train.micro_batch_tokens",
             found=(str(error).splitlines() or [""])[0],
-            allowed="what fits beside the model; the batch and its gradient stay the same",
+            allowed="what fits beside the model; the batch stays the same",
             help="the same command with train.micro_batch_tokens=4096 --resume auto",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

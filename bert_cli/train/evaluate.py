@@ -55,8 +55,8 @@ def score(
 
     Args:
         model: any model the objective can call; its mode is put back afterwards.
-        max_tokens: most tokens of one forward pass, rows padded to the longest one; a row of several sequences counts as
-            long as they are together.
+        max_tokens: most tokens of one forward pass, rows padded to the longest one; a row of several sequences counts
+            as long as they are together.
         known: whether the split has targets; without them there are no losses.
     """
     was_training = model.training

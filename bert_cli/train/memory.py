@@ -1,7 +1,7 @@
 """How much of a batch is computed at once: what memory has room for, and less where it ran out all the same.
 
-The batch and its gradient stay what they are. The first answer is a power of two, so that a little more or less free
-memory rarely changes it, and a run keeps its answer when it is resumed.
+The batch stays what it is, and its gradient but for dropout. The first answer is a power of two, so that a little more
+or less free memory rarely changes it, and a run keeps its answer when it is resumed.
 """
 
 from __future__ import annotations
