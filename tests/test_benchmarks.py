@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import WORDS, tiny_config, tiny_model, tiny_tokenizer
+from tiny import WORDS, tiny_config, tiny_model, tiny_tokenizer, write_table
 
 import benchmarks
 from benchmarks.__main__ import BUSY, main
@@ -291,6 +291,34 @@ def _measure(name: str, model: Path, monkeypatch: pytest.MonkeyPatch, folder: Pa
     words = ["--pairs", "1", "--steps", "2", "--threads", "1", "--anyway", "--results", str(results)]
     assert main([name, *words, "--model", str(model)]) == 0
     return results.read_text(encoding="utf-8")
+
+
+def test_the_smallest_profile_shows_products_and_the_optimizer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, small: Path
+) -> None:
+    from benchmarks import profile
+
+    rows = [(f"a film of number {number}", str(number % 2)) for number in range(40)]
+    for split in ("train", "validation"):
+        write_table(tmp_path / "data" / f"{split}.tsv", ("sentence", "label"), rows)
+    words = [
+        "profile",
+        "sst2",
+        "--data",
+        str(tmp_path / "data"),
+        "--model",
+        str(small),
+        "--steps",
+        "2",
+        "--threads",
+        "1",
+    ]
+    monkeypatch.setattr(sys, "argv", words)
+    profile.main()
+    rows_shown = [line.split("|") for line in capsys.readouterr().out.splitlines() if "%" in line]
+    shares = {cells[1].strip(): float(cells[2].split()[0]) for cells in rows_shown}
+    assert sum(shares.values()) == pytest.approx(100, abs=1)
+    assert {"matrix products of linear layers", "AdamW", "layer norm"} <= set(shares)
 
 
 def test_the_smallest_training_gives_a_ratio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small: Path) -> None:
