@@ -52,6 +52,12 @@ def changed(**facts: Any) -> CardFacts:
     return dataclasses.replace(FACTS, **facts)
 
 
+def test_a_reader_of_whole_texts_says_what_reads_their_beginning_alone() -> None:
+    card = model_card(changed(aggregate="mean", hyperparameters={"max_length": 512}))
+    assert "Longer texts than 512 tokens are read in windows, and the mean of their logits decides" in card
+    assert "windows" not in model_card(FACTS)
+
+
 def test_the_front_matter_is_what_the_hub_expects() -> None:
     matter = parsed(model_card(FACTS))
     assert {key: matter[key] for key in matter if key != "model-index"} == {

@@ -115,6 +115,7 @@ class CardFacts:
         labels: class names in the order of their ids.
         threshold: multi-label only: probability from which a label counts.
         pairs: whether it takes two texts.
+        aggregate: how the logits of a long text's windows are put together; None where texts are cut.
         selected_by: metric and split that selected the checkpoint (`accuracy`, `validation`).
         fingerprint: digest of the training data, hexadecimal.
         hyperparameters: keys of `HYPERPARAMETERS`; others are ignored.
@@ -134,6 +135,7 @@ class CardFacts:
     language: str | None = None
     labels: tuple[str, ...] = ()
     pairs: bool = False
+    aggregate: str | None = None
     threshold: float | None = None
     splits: tuple[SplitScores, ...] = ()
     selected_by: tuple[str, str] | None = None
@@ -153,10 +155,20 @@ def model_card(facts: CardFacts) -> str:
         rows = [(str(i), _md(label)) for i, label in enumerate(facts.labels)]
         parts += ["## Labels", _table(("id", "label"), rows)]
     parts += ["## Use", use(facts.objective, name=facts.name, pairs=facts.pairs)]
+    if facts.aggregate is not None:
+        parts.append(_windows(facts))
     if facts.splits:
         parts += ["## Scores", _scores(facts)]
     parts += ["## Training", _table(("fact", "value"), _training(facts))]
     return f"---\n{_yaml(front_matter(facts))}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _windows(facts: CardFacts) -> str:
+    longest = facts.hyperparameters.get("max_length")
+    return (
+        f"Longer texts than {longest} tokens are read in windows, and the {_md(str(facts.aggregate))} of their logits "
+        "decides: so were the scores below made, and so does the command. The Python above reads the first window alone."
+    )
 
 
 def front_matter(facts: CardFacts) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def _card(prepared: Prepared, *, run: RunDir, best: Best, state: TrainState, run
         language=task.language,
         labels=prepared.labels or (),
         pairs="text_pair" in prepared.store.facts["columns"],
+        aggregate=None if recipe.data.aggregate == "first" else recipe.data.aggregate,
         threshold=best.threshold if task.objective in WITH_THRESHOLD else None,
         splits=tuple(
             card.SplitScores(name, _examples(splits[name]), scores, held_out=splits[name].facts["held_out"])

@@ -54,6 +54,7 @@ def test_a_class_behind_the_first_window_is_learnt_scored_and_predicted(
     best = result.state.best
     assert best is not None and best.value > 0.9
     recorded = lines(result.run.predictions / "validation.jsonl")
+    assert f"the {how} of their logits decides" in (result.run.best / "README.md").read_text(encoding="utf-8")
     for target in (result.run.path, result.run.best):
         again = evaluate(str(target), write_to=tmp_path / "p.jsonl")
         assert (again.scores, again.n, again.cut.rows, again.cut.tokens) == (best.scores["validation"], 24, 0, 0.0)
