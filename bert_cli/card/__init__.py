@@ -167,7 +167,7 @@ def _windows(facts: CardFacts) -> str:
     longest = facts.hyperparameters.get("max_length")
     return (
         f"Longer texts than {longest} tokens are read in windows, and the {_md(str(facts.aggregate))} of their logits "
-        "decides: so were the scores below made, and so does the command. The Python above reads the first window alone."
+        "decides: so were the scores below made, and so does the command. The Python above reads the first alone."
     )
 
 
