@@ -74,7 +74,7 @@ def _roles(
     task: Task, data: DataSection, values: Mapping[str, object], *, may_lack: frozenset[str], where: str
 ) -> dict[str, str]:
     """The column of each role in one row; of `choices`, its name as `columns_of` reads it."""
-    may_lack = (task.optional | may_lack) - set(data.columns) | {"choices"}
+    may_lack = (task.optional - set(data.columns)) | may_lack | {"choices"}
     names = find_roles(_apart(task, values), data, tuple(values), may_lack=may_lack, where=where)
     chosen = data.columns.get("choices")
     wanted = (chosen,) if chosen is not None else task.columns["choices"]

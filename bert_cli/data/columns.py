@@ -6,7 +6,7 @@ Rows are read once into plain lists; a role that a task may do without is simply
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bert_cli.data.source import Source
@@ -28,8 +28,12 @@ class Columns:
     header: tuple[str, ...] = ()
 
 
-def read_columns(task: Task, data: DataSection, source: Source, *, require_label: bool = True) -> Columns:
-    """The roles of `task` in one split; the label may be absent where `require_label` is false.
+def read_columns(task: Task, data: DataSection, source: Source, *, may_lack: Collection[str] = ()) -> Columns:
+    """The roles of `task` in one split; a role that one row has, every row must have.
+
+    Args:
+        may_lack: roles that may be absent even where `data.columns` names them, beside those that the task may do
+            without.
 
     Raises:
         UsageError: `data.columns` names a role that the task lacks (U063).
@@ -39,19 +43,26 @@ def read_columns(task: Task, data: DataSection, source: Source, *, require_label
     check_roles(task, data)
     names: dict[str, str] | None = None
     header: tuple[str, ...] = ()
+    known: set[tuple[str, ...]] = set()
     cells: dict[str, list[object]] = {}
     lines: list[int] = []
     for record in source.records(data):
         values = record.values
         if names is None:
-            may_lack = task.optional | (set() if require_label else {"label"})
             header = tuple(values)
-            names = find_roles(task, data, header, may_lack=may_lack, where=source.header(record.line))
+            absent = (task.optional - set(data.columns)).union(may_lack)
+            names = find_roles(task, data, header, may_lack=absent, where=source.header(record.line))
             cells = {role: [] for role in names}
+            known = {header}
+        elif (found := tuple(values)) not in known:
+            known.add(found)
+            lost = {role: (column,) for role, column in names.items() if column not in values}
+            refuse_missing(lost, found, where=source.header(record.line))
+            # A role that the first row lacks would be read of no row.
+            more = find_roles(task, data, found, may_lack=frozenset(task.columns), where="")
+            late = {role: (column,) for role, column in more.items() if role not in names}
+            refuse_missing(late, header, where=source.header(lines[0]))
         for role, column in names.items():
-            if column not in values:
-                absent = {role: (column,) for role, column in names.items() if column not in values}
-                _refuse_missing(absent, tuple(values), where=source.header(record.line))
             cells[role].append(values[column])
         lines.append(record.line)
     columns = Columns(source.origin, names or {}, cells, lines, header)
@@ -114,13 +125,21 @@ def find_roles(
         column = next((name for name in wanted if name in found), None)
         if column is not None:
             names[role] = column
-        elif role not in may_lack or (chosen is not None and role in TEXT_ROLES):
+        elif role not in may_lack:
             missing[role] = wanted
-    _refuse_missing(missing, found, where=where)
+    refuse_missing(missing, found, where=where)
     return names
 
 
-def _refuse_missing(missing: Mapping[str, Sequence[str]], found: Sequence[str], *, where: str) -> None:
+def check_chosen(data: DataSection, tables: Mapping[str, Columns]) -> None:
+    """Refuse a column that `data.columns` names and no split has (D040); negative texts are the training split's."""
+    found = {role for table in tables.values() for role in table.names} | (set() if "train" in tables else {"negative"})
+    first = next(iter(tables.values()))
+    lost = {role: (name,) for role, name in data.columns.items() if role not in found}
+    refuse_missing(lost, first.header, where=first.origin)
+
+
+def refuse_missing(missing: Mapping[str, Sequence[str]], found: Sequence[str], *, where: str) -> None:
     """Raise D040 for each role of `missing`, all at once; its values are the names that were looked for."""
     errors = []
     for role, wanted in missing.items():

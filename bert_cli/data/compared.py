@@ -23,6 +23,9 @@ from bert_cli.inspect.contents import Contents
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
+PARTLY = frozenset({"label", "negative"})
+"""Roles that one split may have and another not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:
@@ -130,7 +133,7 @@ def read_compared(task: Task, data: DataSection, source: Source, *, name: str) -
     Raises:
         UsageError, DataError: see `read_columns` and `read_scores`; a cell of negative texts that holds none (D158).
     """
-    columns = read_columns(task, data, source, require_label=False)
+    columns = read_columns(task, data, source, may_lack=PARTLY)
     cells = columns.cells
     partners = cast("list[str] | None", cells.get("text_pair"))
     unlike = [_texts(cell, line, columns) for cell, line in zip(cells.get("negative", ()), columns.lines, strict=False)]

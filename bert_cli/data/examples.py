@@ -127,7 +127,7 @@ def load_examples(
     wanted, found = places(data, sources, splits, also_train=reader.needs_training_split)
     tables: dict[str, Columns] = {}
     for name, place in found.items():
-        tables[name] = read_columns(task, data, sources[place], require_label=name in require_labels)
+        tables[name] = read_columns(task, data, sources[place], may_lack=() if name in require_labels else ("label",))
         check_agreement(next(iter(tables.values())), tables[name])
     reader.learn(tables)
     loaded = {name: _split(name, table, reader) for name, table in tables.items()}

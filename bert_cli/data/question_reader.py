@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
-from bert_cli.data.columns import check_roles, find_roles
+from bert_cli.data.columns import check_roles, find_roles, refuse_missing
 from bert_cli.data.gold_answers import UNKNOWN, Gold, read_gold
 from bert_cli.data.questions import Questions, check_context
 from bert_cli.data.squad import Asked
@@ -129,6 +130,7 @@ class _Reader:
 
     def found(self) -> Found:
         """Everything that was added."""
+        self._check_chosen()
         golds = self._texts()
         spans = [UNKNOWN if gold is None or golds is None else gold.span for gold in self.golds]
         rows = Questions(
@@ -142,6 +144,16 @@ class _Reader:
             lines=np.array(self.lines, dtype=np.int64),
         )
         return Found(rows, self.columns, tuple(f"{self.name}: {doubt}" for doubt in self._doubts(rows)))
+
+    def _check_chosen(self) -> None:
+        """Refuse a column that `data.columns` names and no row has; rows without answers need none for them."""
+        needless = {"answers"} if "answers" in self.columns else {"answers", "is_impossible"}
+        lost = {
+            role: (column,)
+            for role, column in self.data.columns.items()
+            if role not in self.columns and role not in needless
+        }
+        refuse_missing(lost, list(dict.fromkeys(chain.from_iterable(self._roles))), where=self.origin)
 
     def _ids(self) -> list[str] | None:
         if not self.ids:

@@ -78,7 +78,7 @@ def read_table(task: Task, data: DataSection, source: Source, *, names: TagNames
             tokens (D107), a token that is no string (D108), rows without labels (D114), and what `read_columns`,
             `read_spans` and `TagNames` raise.
     """
-    columns = read_columns(task, data, _Unwrapping(**vars(source)), require_label=False)
+    columns = read_columns(task, data, _Unwrapping(**vars(source)), may_lack=(TAGS, SPANS))
     kind = format_of(source.path.name) if source.path is not None else None
     suffix = kind[1].removesuffix(".gz") if kind else ""
     by_line = suffix in CONLL and suffix != "conllu"

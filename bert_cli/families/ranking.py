@@ -17,7 +17,7 @@ import pyarrow as pa
 from bert_cli.data.bm25 import BM25
 from bert_cli.data.cells import text_cell
 from bert_cli.data.collection import relevant
-from bert_cli.data.columns import Columns, check_agreement
+from bert_cli.data.columns import Columns, check_agreement, check_chosen
 from bert_cli.data.compared import Compared, read_compared
 from bert_cli.data.queries import Queries
 from bert_cli.data.read import Record
@@ -74,6 +74,7 @@ class RankingFamily(Labelled):
         else:
             given = _Given(request)
             found = load_splits(data, request.sources, request.splits, seed=seed, read=given.read)
+            check_chosen(data, given.tables)
             labelled, columns, doubts = given.labelled, given.columns, tuple(given.doubts)
         splits = dict(found)
         for name, rows in found.items():
@@ -173,15 +174,15 @@ class _Given:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.labelled = False
-        self.first: Columns | None = None
+        self.tables: dict[str, Columns] = {}
         self.columns: dict[str, str] = {}
         self.doubts: list[str] = []
 
     def read(self, name: str, source: Source) -> Queries:
         compared, columns = read_compared(self.request.task, self.request.recipe.data, source, name=name)
         _check_whole(compared)
-        self.first = self.first or columns
-        check_agreement(self.first, columns)
+        self.tables[name] = columns
+        check_agreement(next(iter(self.tables.values())), columns)
         self.labelled |= compared.targets is not None
         self.columns |= columns.names
         rows, doubt = compared.queries(given=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bert_cli.data.cells import has_cell, text_cell
-from bert_cli.data.columns import Columns, check_agreement
+from bert_cli.data.columns import Columns, check_agreement, check_chosen
 from bert_cli.data.compared import Compared, read_compared
 from bert_cli.data.queries import Queries
 from bert_cli.data.read import Record
@@ -162,6 +162,7 @@ def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str
     for other in tables.values():
         if "text_pair" in first.names or "text_pair" not in other.names:
             check_agreement(first, other)
+    check_chosen(request.recipe.data, tables)
     for name in request.labelled:
         rows = found[name]
         if rows.targets is None and "label" not in request.task.optional and not rows.single:

@@ -11,7 +11,9 @@ from tiny_searches import write_lines
 from bert_cli.data.compared import Compared, read_compared
 from bert_cli.data.source import find_sources
 from bert_cli.errors import BertctlError, DataError
-from bert_cli.recipe.schema import DataSection
+from bert_cli.families import labelled
+from bert_cli.families.base import Request
+from bert_cli.recipe.schema import DataSection, Recipe
 from bert_cli.tasks import find_task
 
 
@@ -86,6 +88,24 @@ def test_the_line_of_a_wrong_row_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path, rows).where == "train.jsonl:2"
     rows = [{"text": "a", "text_pair": "b", "negative": "c"}, {"text": "a", "text_pair": "b", "negative": {}}]
     assert refused(tmp_path, rows).where == "train.jsonl:2"
+
+
+@pytest.mark.parametrize("task", ["sentence-similarity", "text-ranking"])
+@pytest.mark.parametrize("role", ["label", "negative"])
+def test_a_column_that_is_named_stands_in_some_split(tmp_path: Path, task: str, role: str) -> None:
+    rows = [{"text": "a", "text_pair": pair, "unlike": "c", "gold": grade} for grade, pair in enumerate("bd")]
+    write_lines(tmp_path / "train.jsonl", rows)
+    write_lines(tmp_path / "validation.jsonl", [{"text": "a", "text_pair": "b"}])
+
+    def load(column: str) -> Any:
+        recipe = Recipe.model_validate({"task": task, "data": {"source": str(tmp_path), "columns": {role: column}}})
+        known = find_task(task)
+        return labelled(task).load(Request(recipe, known, find_sources(known, recipe.data), ("train",), ("train",)))
+
+    assert load({"label": "gold", "negative": "unlike"}[role]).columns[role] != role
+    with pytest.raises(DataError) as caught:
+        load("golt")
+    assert (caught.value.code, caught.value.key) == ("D040", f"data.columns.{role}")
 
 
 def test_pairs_become_queries_that_find_their_partners(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_texts_targets_and_lines_of_each_split(tmp_path: Path) -> None:
     np.testing.assert_array_equal(split.lines, [2, 3])
 
 
+@pytest.mark.parametrize("role", ["label", "text_pair"])
+def test_a_role_of_some_rows_only_is_refused(tmp_path: Path, role: str) -> None:
+    rows: list[dict[str, object]] = [{"text": "a", "text_pair": "b", "label": 0} for _ in range(3)]
+    without = {name: value for name, value in rows[0].items() if name != role}
+    for line, given in ((1, [without, *rows]), (4, [*rows, without])):
+        error = refusal(tmp_path, {"validation.jsonl": given}, require_labels=())
+        assert (error.code, error.key, error.where) == ("D040", f"data.columns.{role}", f"validation.jsonl:{line}")
+    # Other columns may come and go.
+    assert len(load(tmp_path, {"validation.jsonl": [{**rows[0], "note": 1}, *rows]}).splits["validation"]) == 4
+
+
 def test_texts_that_look_like_missing_values_pass_unchanged(tmp_path: Path) -> None:
     texts = ["None", "NA", "", "123", "null"]
     body = "text,label\n" + "".join(f'"{text}",1\n' for text in texts)

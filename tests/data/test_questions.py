@@ -57,6 +57,15 @@ def test_nested_and_flat_files_are_the_same_questions(tmp_path: Path) -> None:
         assert context[slice(*span)] == (gold[0] if gold else "")
 
 
+@pytest.mark.parametrize("role", ["id", "is_impossible"])
+def test_a_column_that_is_named_stands_in_some_row(tmp_path: Path, role: str) -> None:
+    rows = flat(tiny_paragraphs(2))
+    assert load_rows(tmp_path, rows, columns={"id": "id"})[1]["id"] == "id"
+    with pytest.raises(DataError) as caught:
+        load_rows(tmp_path, rows, columns={role: "other"})
+    assert (caught.value.code, caught.value.key) == ("D040", f"data.columns.{role}")
+
+
 def test_parquet_of_the_hubs_layout_is_read(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
