@@ -120,18 +120,19 @@ def load_choices(
         UsageError: an unknown role in `data.columns` (U063).
     """
     tables: list[Columns] = []
+    labels = ChoiceLabels(data.labels if data.labels != "auto" else task.labels)
 
     def read(name: str, source: Source) -> ChoiceRows:
         table = read_table(task, data, source, require_label=name in require_labels)
         tables.append(table)
         check_agreement(tables[0], table)
-        return rows_of(table, task, name=name)
-
-    loaded = load_splits(data, sources, splits, seed=seed, read=read)
-    labels = ChoiceLabels(data.labels if data.labels != "auto" else task.labels)
-    for rows in loaded.values():
-        if rows.cells is not None:
+        rows = rows_of(table, task, name=name)
+        if rows.cells is not None and labels.first is None:
             labels.learn(rows.cells, rows.choices, rows.lines, rows.origin)
+        return rows
+
+    # All of the training split tells what labels mean, so that they mean the same whatever else is read.
+    loaded = load_splits(data, sources, splits, seed=seed, read=read, also_train=True)
     found = {name: _with_targets(rows, labels, required=name in require_labels) for name, rows in loaded.items()}
     return LoadedChoices(found, tables[0].names if tables else {}, (labels.doubt,) if labels.doubt else ())
 

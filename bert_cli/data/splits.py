@@ -72,6 +72,7 @@ def load_splits(
     *,
     seed: int,
     read: Callable[[str, Source], P],
+    also_train: bool = False,
     strata: Callable[[P], np.ndarray] = lambda part: np.zeros(len(part), dtype=np.float32),
 ) -> dict[str, P]:
     """The wanted splits, in their order.
@@ -79,12 +80,13 @@ def load_splits(
     Args:
         seed: of the rows that are held out where the validation split is a share of train.
         read: a split from its source.
+        also_train: whether the training split is read first even where nobody asks for it.
         strata: class ids `[n]` (int64) to draw each class alike by, or anything else of that length.
 
     Raises:
         UsageError, DataError: see `places`; too few rows to hold some out (D047), and what `read` raises.
     """
-    wanted, found = places(data, sources, splits)
+    wanted, found = places(data, sources, splits, also_train=also_train)
     loaded = {name: read(name, sources[place]) for name, place in found.items()}
     if "validation" in wanted and "validation" not in loaded:
         loaded["train"], loaded["validation"] = hold_out(loaded["train"], strata(loaded["train"]), data, seed)

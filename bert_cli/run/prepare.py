@@ -29,7 +29,7 @@ from bert_cli.tasks import Task
 if TYPE_CHECKING:
     from bert_cli.data.source import Source
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 Note = Callable[[str], None]

@@ -3,11 +3,13 @@
 CoNLL-2003 (Tjong Kim Sang & De Meulder 2003), WNUT-17 (Derczynski et al. 2017), OntoNotes 5 (Pradhan et al. 2013), NCBI
 disease (Doğan et al. 2014), the English Web Treebank of Universal Dependencies (Silveira et al. 2014), CLUENER (Xu et
 al. 2020), Weibo (Peng & Dredze 2015), MSRA (Levow 2006) and RESTAURANTS-8K (Coope et al. 2020). Data are tokens with
-tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies.
+tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies. Parts of speech
+are in the order of their names, and are read by name only.
 """
 
 from __future__ import annotations
 
+from bert_cli.errors import DataError
 from bert_cli.tasks.base import Hub, Row, Task
 from bert_cli.tasks.generic import SPLITS
 
@@ -42,8 +44,22 @@ def _bio(types: str) -> tuple[str, ...]:
 
 
 def _syntactic_words(row: Row) -> Row:
-    """The hub's copy of a treebank lists the lines of multiword tokens too, without a part of speech of their own."""
+    """The hub's copy of a treebank lists the lines of multiword tokens too, without a part of speech of their own.
+
+    Raises:
+        DataError: a tag is an id (D148); those of the hub's copy count the mark of such lines as a class.
+    """
     tokens, tags = row.get("tokens"), row.get("tags")
+    words = tags.split() if isinstance(tags, str) else tags if isinstance(tags, list) else ()
+    if ids := [tag for tag in words if str(tag).isdecimal()]:
+        raise DataError(
+            "D148",
+            "parts of speech are read by name, and this row has ids",
+            key="data.columns.tags",
+            found=ids[0],
+            allowed=_UNIVERSAL.split(),
+            help="write their names, as the files of Universal Dependencies do",
+        )
     if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags) or "_" not in tags:
         return row
     kept = [place for place, tag in enumerate(tags) if tag != "_"]

@@ -145,6 +145,15 @@ def test_one_split_shows_the_other_from_where_labels_count(tmp_path: Path) -> No
     assert [target for _, _, target in shown(loaded, "validation")] == [1, 1]
 
 
+def test_labels_count_alike_whatever_part_of_the_data_is_read(tmp_path: Path) -> None:
+    rows = [question(1 + (number == 0) * 3 + number % 3, *"abcd") for number in range(30)]
+    write(tmp_path / "train.jsonl", rows)
+    both, alone = (load(tmp_path, splits=splits) for splits in (("train", "validation"), ("validation",)))
+    assert shown(alone, "validation") == shown(both, "validation")
+    write(tmp_path / "test.jsonl", rows[1:])
+    assert {place for *_, place in shown(load(tmp_path, splits=("test",)), "test")} == {0, 1, 2}
+
+
 def test_rows_held_out_of_the_training_split_are_not_in_it(tmp_path: Path) -> None:
     rows = [{"question": f"{i}?", "choices": ["a", "b"], "label": i % 2} for i in range(20)]
     loaded = load(write(tmp_path / "train.jsonl", rows).parent, splits=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bert_cli.errors import DataError
 from bert_cli.metrics.entities import entity_types, marks_entities
 from bert_cli.tasks import Task, all_tasks, find_task
 
@@ -37,6 +38,15 @@ def test_ids_are_those_of_the_hubs_copies() -> None:
     assert (find_task("ontonotes5").labels or ()).index("I-LANGUAGE") == 36
     assert (find_task("weibo_ner").labels or ()).index("O") == 16
     assert (find_task("msra_ner").labels or ())[3] == "B-ORG"
+
+
+@pytest.mark.parametrize("tags", [[8, 0], ["8", "NOUN"], "8 0"])
+def test_ids_of_parts_of_speech_are_refused(tags: object) -> None:
+    prepare = find_task("ud_ewt").prepare
+    assert prepare is not None
+    with pytest.raises(DataError) as caught:
+        prepare({"tokens": ["The", "dog"], "tags": tags})
+    assert caught.value.code == "D148"
 
 
 def test_lines_of_multiword_tokens_are_left_out_of_the_treebank() -> None:
