@@ -122,6 +122,7 @@ class Compared:
             Collection(ids, list(places), self.origin),
             self.origin,
             given=given,
+            mutual=True,
             held_out=self.held_out,
         )
         return rows, left_out(len(grades) - len(known), self.origin)

@@ -30,6 +30,7 @@ class Queries:
         grades: of each query the grade of each judged text, by its place in `collection`.
         lines: where each query is judged first in `origin`. Shape: `[n]` int64.
         collection: what is searched.
+        mutual: whether the texts come from the same rows as the queries, so that a text is no answer to itself.
         given: whether a query's judged texts are all that are ranked for it; else all of `collection` are.
         learns: the loss that they are learnt by; None where they are scored.
     """
@@ -42,6 +43,7 @@ class Queries:
     collection: Collection
     origin: str
     given: bool = False
+    mutual: bool = False
     held_out: float | None = None
     learns: str | None = None
 

@@ -23,6 +23,7 @@ _SEARCH: dict[str, pa.DataType] = {
     **_TEXT,
     **_LINE,
     "query": pa.int8(),
+    "itself": pa.int32(),
     "id": pa.string(),
     "judged": pa.list_(pa.int32()),
     "grades": pa.list_(pa.int32()),
@@ -99,13 +100,18 @@ def compared_rows(rows: Compared) -> Made:
 
 
 def searched_rows(rows: Queries) -> Made:
-    """All texts that are searched, in their order, then the queries."""
-    none: dict[str, Any] = {"text": "", "line": -1, "query": 0, "judged": [], "grades": []}
+    """All texts that are searched, in their order, then the queries.
+
+    `itself` is the place of a text that is a query over again, and no answer to it; -1 where there is none.
+    """
+    none: dict[str, Any] = {"text": "", "line": -1, "query": 0, "itself": -1, "judged": [], "grades": []}
+    places = {text: place for place, text in enumerate(rows.collection.texts)} if rows.mutual else {}
     made = [
         Row([text], {**none, "id": name}) for name, text in zip(rows.collection.ids, rows.collection.texts, strict=True)
     ]
     for name, text, line, grades in zip(rows.ids, rows.texts, rows.lines.tolist(), rows.grades, strict=True):
-        own = {"text": text, "line": line, "query": 1, "id": name}
+        itself = places.get(text, -1)
+        own = {"text": text, "line": line, "query": 1, "id": name, "itself": -1 if grades.get(itself, 0) > 0 else itself}
         made.append(Row([text], {**own, "judged": list(grades), "grades": list(grades.values())}))
     return Made(made, _SEARCH)
 

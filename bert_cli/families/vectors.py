@@ -21,19 +21,19 @@ from bert_cli.metrics.similarity import against_labels, against_scores, cosines,
 
 
 def searched(split: SplitStore, vectors: np.ndarray, *, depth: int) -> Rankings:
-    """The `depth` nearest texts for each query, of all texts.
+    """The `depth` nearest texts for each query, of all texts but itself.
 
     Args:
         split: as `searched_rows` made it.
         vectors: one of length 1 for each row. Shape: `[N, D]`.
     """
     check_finite(vectors)
-    kinds = split.column("query")
-    assert kinds is not None
+    kinds, itself = split.column("query"), split.column("itself")
+    assert kinds is not None and itself is not None
     texts, queries = np.flatnonzero(kinds == 0), np.flatnonzero(kinds == 1)
     ids = [cell(split, "id", int(row)) for row in texts]
     order = largest_first(ids)
-    places, products = nearest(vectors[queries], vectors[texts[order]], depth=depth)
+    places, products = nearest(vectors[queries], vectors[texts[order]], depth=depth + 1)
     found = [
         Query(
             cell(split, "id", row),
@@ -45,7 +45,11 @@ def searched(split: SplitStore, vectors: np.ndarray, *, depth: int) -> Rankings:
                     split.values("judged", row).tolist(), split.values("grades", row).tolist(), strict=True
                 )
             },
-            [(ids[place], score) for place, score in zip(order[near].tolist(), near_by.tolist(), strict=True)],
+            [
+                (ids[place], score)
+                for place, score in zip(order[near].tolist(), near_by.tolist(), strict=True)
+                if place != itself[row]
+            ][:depth],
         )
         for row, near, near_by in zip(queries.tolist(), places, products, strict=True)
     ]

@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from stopped_run import crash_and_resume, differences
-from tiny import tiny_model, tiny_recipe
+from tiny import tiny_model, tiny_recipe, tiny_tokenizer
 from tiny_searches import about, tiny_pairs_file, tiny_search, write_lines
 
+from bert_cli.data.compared import Compared
 from bert_cli.data.read import Record
+from bert_cli.data.store import SplitStore
 from bert_cli.errors import BertctlError
+from bert_cli.families.vector_rows import searched_rows
+from bert_cli.families.vectors import searched
 from bert_cli.metrics.similarity import against_scores, cosines
+from bert_cli.objectives.parts import encode_parts
 from bert_cli.recipe.schema import Recipe
 from bert_cli.run.evaluate import evaluate
 from bert_cli.run.finetune import finetune, prepare
@@ -114,6 +119,24 @@ def test_texts_alone_are_learnt_and_scored_pairs_select(tiny_bert: Path, tmp_pat
     (tmp_path / "plain.txt").write_text("\n".join(about(n, seed=2) for n in range(30)) + "\n", encoding="utf-8")
     alone = finetune(recipe_of(tiny_bert, tmp_path / "plain.txt", tmp_path / "b", task="simcse"), quiet=True)
     assert alone.state.best is not None and set(alone.state.best.scores["validation"]) == MEASURED["texts"]
+
+
+def test_a_text_is_not_found_by_itself(tmp_path: Path) -> None:
+    pairs = [("a b", "c d"), ("c d", "e f"), ("g h", "g h"), ("i j", "a b")]
+    lines = np.arange(1, 5)
+    queries, _ = Compared("validation", pairs, None, lines, "v.jsonl").queries(given=False)
+    made = searched_rows(queries)
+    split = SplitStore.of(encode_parts(tiny_tokenizer(), made.rows, max_length=8, types=made.types), {})
+    vectors = {text: np.eye(4, dtype=np.float32)[i] for i, text in enumerate(("a b", "c d", "e f", "g h"))}
+    vectors["i j"] = vectors["a b"]
+    texts = [*queries.collection.texts, *queries.texts]
+    rankings = searched(split, np.array([vectors[text] for text in texts]), depth=3)
+    ids = dict(zip(queries.collection.ids, queries.collection.texts, strict=True))
+    found = {query.text: [ids[name] for name, _ in query.ranking] for query in rankings.queries}
+    assert [len(names) for names in found.values()] == [3] * 4
+    assert "a b" not in found["a b"] and "c d" not in found["c d"]
+    # What the data call the partner of a text stays, be it the same text; so does the copy of another one.
+    assert found["g h"][0] == "g h" and found["i j"][0] == "a b"
 
 
 def test_a_search_is_learnt(result: Result, search: Path, tiny_bert: Path, tmp_path: Path) -> None:
