@@ -54,10 +54,10 @@ class HubSplit:
             yield Record(row, {**values, **named})
 
     def fingerprint(self) -> str:
-        """`REPO@COMMIT:CONFIG:SPLIT`, the commit that was read."""
-        files = self._table().cache_files
-        parts = [part for file in files for part in Path(file["filename"]).parts]
-        commit = next((part for part in parts if re.fullmatch(r"[0-9a-f]{40}", part)), self.revision or "unknown")
+        """`REPO@COMMIT:CONFIG:SPLIT`, the commit that was read; where no file tells it, the library's own digest."""
+        table = self._table()
+        parts = [part for file in table.cache_files for part in Path(file["filename"]).parts]
+        commit = next((part for part in parts if re.fullmatch(r"[0-9a-f]{40}", part)), table._fingerprint)
         return f"{self.path}@{commit}:{self.config or 'default'}:{self.split}"
 
     def _table(self) -> Any:

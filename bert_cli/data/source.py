@@ -90,6 +90,11 @@ class Source:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def called(sources: Mapping[str, Source], name: str) -> str | None:
+    """The split that goes by a name: its own, or the stem of its file."""
+    return next((split for split, source in sources.items() if name in (split, source.stem)), None)
+
+
 def find_sources(
     task: Task, data: DataSection, *, offline: bool = False, file_split: str = "train"
 ) -> dict[str, Source]:
@@ -149,9 +154,10 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
         known = format_of(path.name)
         if known and path.is_file():
             by_stem.setdefault(known[0].lower(), []).append(path)
+    named = data.validation_split
     wanted = {split: _tiers(task, split) for split in task.splits}
-    if data.validation_split is not None and data.validation_split not in wanted:
-        wanted[data.validation_split] = ((data.validation_split,),)
+    if named is not None:
+        wanted.setdefault(named, ((named,),))
     sources: dict[str, Source] = {}
     shared: dict[str, Source] | None = None
     for split, tiers in wanted.items():
@@ -168,7 +174,7 @@ def _splits_in(task: Task, folder: Path, root: Path, data: DataSection) -> dict[
                 allowed="one file per split",
                 help="delete or rename all but one, or give one file: --data FILE",
             )
-        if files:
+        if files and not (split == named and called(sources, named)):
             shared = _beside(folder) if shared is None else shared
             sources[split] = Source(split, path=files[0], root=root, beside=shared)
     return sources
@@ -227,16 +233,20 @@ def _task_hub(task: Task, data: DataSection, *, offline: bool) -> dict[str, Sour
     if offline:
         require_cached(task.hub.path)
     hub = HubSplit(task.hub.path, task.hub.config, "", offline=offline)
-    names = dict.fromkeys(split for split in task.splits if not task.hub.splits or split in task.hub.splits)
-    if data.validation_split is not None:
-        names[data.validation_split] = None
-    shared = {
-        name: Source(name, hub=replace(hub, config=config, split=split))
-        for name, (config, split) in task.hub.beside.items()
-    }
-    return {
+    names = [split for split in task.splits if not task.hub.splits or split in task.hub.splits]
+    shared = _hub_beside(task, hub)
+    sources = {
         split: Source(split, hub=_hub_split(hub, task.hub.splits.get(split, split)), beside=shared) for split in names
     }
+    named = data.validation_split
+    if named is not None and called(sources, named) is None:
+        sources[named] = Source(named, hub=replace(hub, split=named), beside=shared)
+    return sources
+
+
+def _hub_beside(task: Task, hub: HubSplit) -> dict[str, Source]:
+    known = task.hub.beside if task.hub else {}
+    return {name: Source(name, hub=replace(hub, config=config, split=split)) for name, (config, split) in known.items()}
 
 
 def _hub_split(hub: HubSplit, name: str) -> HubSplit:
@@ -258,15 +268,16 @@ def _named_hub(task: Task, given: str, data: DataSection, *, offline: bool) -> d
         )
     hub = HubSplit(path, config or None, "", offline=offline or is_offline())
     there: Sequence[str] = list(load(path, hub.config, offline=hub.offline))
+    shared = _hub_beside(task, hub)
     sources: dict[str, Source] = {}
     for split in task.splits:
         preferred = task.hub.splits.get(split, split) if task.hub else split
         stems = [preferred, *(stem for tier in _tiers(task, split) for stem in tier)]
         name = next((stem for stem in stems if stem in there), None)
         if name is not None:
-            sources[split] = Source(split, hub=replace(hub, split=name))
-    if data.validation in there and data.validation not in sources:
-        sources[data.validation] = Source(data.validation, hub=replace(hub, split=data.validation))
+            sources[split] = Source(split, hub=replace(hub, split=name), beside=shared)
+    if data.validation in there and called(sources, data.validation) is None:
+        sources[data.validation] = Source(data.validation, hub=replace(hub, split=data.validation), beside=shared)
     if not sources:
         raise DataError(
             "D024",

@@ -12,7 +12,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from bert_cli.data.holdout import holdout
-from bert_cli.data.source import Source
+from bert_cli.data.source import Source, called
 from bert_cli.errors import DataError, UsageError, listing
 from bert_cli.recipe.schema import AUTO_SHARE, DataSection
 
@@ -49,7 +49,7 @@ def places(
         also_train: whether the training split is read even where nobody asks for it, for what only it can tell.
 
     Raises:
-        UsageError: a test split is to select the best model (U064).
+        UsageError: a test split or the training split is to select the best model (U064).
         DataError: an absent split (D043).
     """
     wanted, validation = _wanted(data, sources, splits)
@@ -131,17 +131,17 @@ def validation_place(data: DataSection, sources: Mapping[str, Source]) -> str | 
     """Name of the source that the validation split is, there or not; None where it is a share of train.
 
     Raises:
-        UsageError: a test split is to select the best model (U064).
+        UsageError: a test split or the training split is to select the best model (U064).
     """
     validation: str | None = None
     if data.validation == "auto":
         validation = "validation" if "validation" in sources else None
     elif (named := data.validation_split) is not None:
-        validation = next((name for name, source in sources.items() if named in (name, source.stem)), named)
-    if validation is not None and validation.startswith("test"):
+        validation = called(sources, named) or named
+    if validation is not None and (validation == "train" or validation.startswith("test")):
         raise UsageError(
             "U064",
-            "the test split never selects a model",
+            "neither the test split nor the training split selects a model",
             key="data.validation",
             found=data.validation,
             allowed="auto, a share of train as '10%' or 0.1, or another split",

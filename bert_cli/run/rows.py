@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bert_cli.data.source import Source, find_sources
+from bert_cli.data.source import Source, called, find_sources
 from bert_cli.errors import DataError, UsageError, listing
 from bert_cli.recipe.schema import DataSection, Recipe
 from bert_cli.run.corpora import NamedCorpus, corpora_of
@@ -91,7 +91,7 @@ def _source_of(split: str, data: DataSection, sources: Mapping[str, Source]) -> 
     named = data.validation_split
     if named is None:
         return "train"
-    return next((name for name, source in sources.items() if named in (name, source.stem)), named)
+    return called(sources, named) or named
 
 
 def _no_split(split: str, there: list[str]) -> DataError:

@@ -9,6 +9,17 @@ import pytest
 from bert_cli.data import hub
 
 
+def test_other_rows_have_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    found = []
+    for text in ("a", "b", "a"):
+        table = datasets.Dataset.from_dict({"text": [text]})
+        monkeypatch.setattr(hub, "load", lambda *args, table=table, **options: {"train": table})
+        found.append(hub.HubSplit("acme/toy", None, "train", revision="main").fingerprint())
+    assert found[0] == found[2] != found[1]
+
+
 def test_ids_in_lists_become_names_and_what_has_none_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bert_cli.data import source
 from bert_cli.data.source import find_sources
 from bert_cli.errors import DataError, HubError, UsageError
 from bert_cli.recipe.schema import DataSection
@@ -121,6 +122,20 @@ def test_the_recipe_comes_before_the_environment(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("BERTCTL_DATA", str(tmp_path / "env"))
     assert find_sources(make_task(), data)["train"].origin == "train.tsv"
     assert find_sources(make_task(), DataSection())["train"].origin == "train.csv"
+
+
+def test_a_validation_file_that_is_named_as_the_task_knows_it_is_one_split(tmp_path: Path) -> None:
+    data = fill(tmp_path, "train.csv", "dev.csv").model_copy(update={"validation": "dev"})
+    assert list(find_sources(make_task(), data)) == ["train", "validation"]
+
+
+def test_a_hub_split_that_is_named_as_the_task_knows_it_is_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task(hub=Hub(path="acme/toy", splits={"train": "train", "validation": "dev"}))
+    monkeypatch.setattr(source, "load", lambda *args, **options: ["train", "dev", "extra"])
+    for given in (None, "hub:acme/toy"):
+        for name, wanted in (("dev", []), ("extra", ["extra"])):
+            data = DataSection(source=given, validation=name)
+            assert list(find_sources(task, data)) == ["train", "validation", *wanted]
 
 
 def test_a_validation_file_of_another_name_is_found(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_test_split_never_selects(tiny_bert: Path, tmp_path: Path, name: str) 
     assert not (tmp_path / "run").exists()
 
 
+def test_the_training_split_never_selects(tiny_bert: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tiny_bert, tiny_data(tmp_path / "data"), tmp_path / "run")
+    asked = recipe.data.model_copy(update={"validation": "train"})
+    with pytest.raises(UsageError) as caught:
+        finetune(recipe.model_copy(update={"data": asked}), quiet=True)
+    assert caught.value.code == "U064"
+
+
 def test_a_score_that_is_not_a_number_is_null_in_every_file(tiny_bert: Path, tmp_path: Path) -> None:
     data = tiny_data(tmp_path / "data", kind="regression", n_validation=1)
     finetune(tiny_recipe(tiny_bert, data, tmp_path / "run", task="text-regression"), quiet=True)
