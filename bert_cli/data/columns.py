@@ -73,15 +73,18 @@ def read_columns(task: Task, data: DataSection, source: Source, *, may_lack: Col
     return columns
 
 
-def check_agreement(first: Columns, other: Columns) -> None:
-    """Refuse splits whose roles lie in different columns; only a label may be absent from one of them.
+def check_agreement(first: Columns, other: Columns, *, may_differ: Collection[str] = ("label",)) -> None:
+    """Refuse splits whose roles lie in different columns.
+
+    Args:
+        may_differ: roles that may be absent from one of them.
 
     Raises:
         DataError: they differ (D041); both files are named.
     """
     for role in dict.fromkeys([*first.names, *other.names]):
         here, there = first.names.get(role), other.names.get(role)
-        if here == there or (role == "label" and (here is None or there is None)):
+        if here == there or (role in may_differ and (here is None or there is None)):
             continue
         raise DataError(
             "D041",

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bert_cli.data.stream import Record
+from bert_cli.data.stream import Record, no_rows
 from bert_cli.errors import DataError, HubError
 
 _SECONDS_TO_ANSWER = 8
@@ -43,9 +43,11 @@ class HubSplit:
 
         Raises:
             HubError: offline and not cached, or unreachable (E020); no such data set or configuration (E021).
-            DataError: the data set has no such split (D023).
+            DataError: the data set has no such split (D023), or no row in it (D006).
         """
         table = self._table()
+        if not len(table):
+            raise no_rows(f"hub:{self.path}", f"an empty split '{self.split}'")
         # The values of a list have a feature of their own.
         kinds = {column: getattr(kind, "feature", kind) for column, kind in table.features.items()}
         names = {column: kind.names for column, kind in kinds.items() if hasattr(kind, "int2str")}

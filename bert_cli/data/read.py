@@ -16,7 +16,7 @@ from bert_cli.data.columnar import iter_parquet
 from bert_cli.data.conll import CONLL, iter_conll
 from bert_cli.data.delimited import iter_delimited
 from bert_cli.data.jsonlines import iter_json, iter_jsonl
-from bert_cli.data.stream import Record, text_lines, unreadable
+from bert_cli.data.stream import Record, no_rows, text_lines, unreadable
 from bert_cli.errors import DataError
 
 __all__ = ["FORMATS", "Record", "format_of", "iter_records"]
@@ -117,14 +117,7 @@ def _iterate(path: Path | BinaryIO, kind: str, label: str, *, quoting: str, enco
             count += 1
             yield record
     if not count:
-        raise DataError(
-            "D006",
-            f"{label} has no rows",
-            where=label,
-            found="a header only, or blank lines",
-            allowed="at least one row",
-            help="write the rows again, or give another file",
-        )
+        raise no_rows(label, "a header only, or blank lines")
 
 
 def _parse(stream: BinaryIO, base: str, label: str, *, quoting: str, encoding: str) -> Iterator[Record]:

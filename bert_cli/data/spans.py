@@ -114,16 +114,21 @@ def _placed(start: int, end: int, labels: list[str], passage: str | None, *, tex
         )
     marked = text[start:end]
     if not marked.strip():
-        raise DataError(
-            "D119",
-            "a span marks no visible character",
-            where=where,
-            found=f"{start} to {end}: {marked!r}",
-            allowed="one character or more; ends are exclusive",
-            help="add 1 to the ends where they are inclusive, or delete the span",
-        )
+        raise no_character(start, end, marked, where=where)
     start += len(marked) - len(marked.lstrip())
     return [Span(start, start + len(marked.strip()), label) for label in labels]
+
+
+def no_character(start: int, end: int, marked: str, *, where: str) -> DataError:
+    """What to say about a span of spaces and control characters."""
+    return DataError(
+        "D119",
+        "a span marks no visible character",
+        where=where,
+        found=f"{start} to {end}: {marked!r}",
+        allowed="one character or more; ends are exclusive",
+        help="add 1 to the ends where they are inclusive, or delete the span",
+    )
 
 
 def _marks(text: str, start: int, end: int, passage: str) -> bool:

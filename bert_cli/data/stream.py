@@ -93,6 +93,18 @@ def read_all(stream: BinaryIO, name: str) -> bytes:
     return b"".join(raw_lines(stream, name))
 
 
+def no_rows(name: str, found: str) -> DataError:
+    """A source without any row."""
+    return DataError(
+        "D006",
+        f"{name} has no rows",
+        where=name,
+        found=found,
+        allowed="at least one row",
+        help="write the rows again, or give another file",
+    )
+
+
 def unreadable(name: str, error: OSError) -> DataError:
     """The operating system refused (permissions, a broken disk)."""
     return DataError(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bert_cli.data.source import Source
-from bert_cli.data.spans import Span
+from bert_cli.data.spans import Span, no_character
 from bert_cli.data.splits import hold_out, places
 from bert_cli.data.tag_classes import TagClasses, given_names, settle
 from bert_cli.data.tag_names import TagNames
@@ -131,6 +131,8 @@ def _from_spans(
             passage = table.lines[row], table.texts[row][span.start : span.end]
             first = int(np.searchsorted(words[:, 1], span.start, side="right"))
             end = int(np.searchsorted(words[:, 0], span.end, side="left"))
+            if first >= end:
+                raise no_character(span.start, span.end, passage[1], where=where)
             if (words[first, 0], words[end - 1, 1]) != (span.start, span.end):
                 cut.append(passage)
             if taken[first:end].any():

@@ -90,12 +90,8 @@ def read_table(task: Task, data: DataSection, source: Source, *, names: TagNames
 
 def check_same_columns(first: TagTable, other: TagTable) -> None:
     """Refuse splits in which a role that both have lies in different columns (D041)."""
-    shared = first.columns.keys() & other.columns.keys()
-    one, two = (
-        Columns(table.origin, {role: name for role, name in table.columns.items() if role in shared}, {}, [])
-        for table in (first, other)
-    )
-    check_agreement(one, two)
+    one, two = (Columns(table.origin, table.columns, {}, []) for table in (first, other))
+    check_agreement(one, two, may_differ=(TOKENS, TAGS, TEXT, SPANS))
 
 
 def _form(columns: Columns, data: DataSection, *, where: str, need_labels: bool) -> tuple[str, ...]:

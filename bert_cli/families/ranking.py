@@ -18,7 +18,7 @@ from bert_cli.data.bm25 import BM25
 from bert_cli.data.cells import text_cell
 from bert_cli.data.collection import relevant
 from bert_cli.data.columns import Columns, check_agreement, check_chosen
-from bert_cli.data.compared import Compared, read_compared
+from bert_cli.data.compared import PARTLY, Compared, read_compared
 from bert_cli.data.queries import Queries
 from bert_cli.data.read import Record
 from bert_cli.data.searches import are_judgements, load_searches
@@ -182,7 +182,7 @@ class _Given:
         compared, columns = read_compared(self.request.task, self.request.recipe.data, source, name=name)
         _check_whole(compared)
         self.tables[name] = columns
-        check_agreement(next(iter(self.tables.values())), columns)
+        check_agreement(next(iter(self.tables.values())), columns, may_differ=PARTLY)
         self.labelled |= compared.targets is not None
         self.columns |= columns.names
         rows, doubt = compared.queries(given=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from bert_cli.data.cells import has_cell, text_cell
 from bert_cli.data.columns import Columns, check_agreement, check_chosen
-from bert_cli.data.compared import Compared, read_compared
+from bert_cli.data.compared import PARTLY, Compared, read_compared
 from bert_cli.data.queries import Queries
 from bert_cli.data.read import Record
 from bert_cli.data.searches import are_judgements, load_searches
@@ -23,7 +23,7 @@ from bert_cli.data.source import Source
 from bert_cli.data.split import Split
 from bert_cli.data.splits import load_splits
 from bert_cli.data.store import EncodedChunk, SplitStore
-from bert_cli.errors import DataError
+from bert_cli.errors import DataError, listing
 from bert_cli.families.base import Answers, Head, Labelled, Loaded, Reading, Request
 from bert_cli.families.losses import check_measurable, similarity_loss
 from bert_cli.families.vector_rows import compared_rows, learnt, learnt_queries, searched_rows
@@ -46,7 +46,7 @@ class SimilarityFamily(Labelled):
 
         Raises:
             UsageError, DataError: see `load_searches` and `read_compared`; a loss that the data do not allow
-                (D159), a split without the scores that it needs (D044).
+                (D159), a split without the scores that it needs (D044), or judgements without their texts (D150).
         """
         splits: dict[str, Compared | Queries]
         columns: dict[str, str] = {}
@@ -56,8 +56,10 @@ class SimilarityFamily(Labelled):
                 request.recipe.data, request.sources, request.splits, seed=request.recipe.train.seed
             )
             splits = {**found}
-        else:
+        elif request.task.columns:
             splits, columns, doubts = _compared(request)
+        else:
+            raise _no_collection(request)
         learns = "train" in splits and len(splits) > 1
         for name, rows in splits.items():
             if learns and name == "train":
@@ -161,7 +163,7 @@ def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str
     # Texts to learn from may have no partner where those that are scored have one.
     for other in tables.values():
         if "text_pair" in first.names or "text_pair" not in other.names:
-            check_agreement(first, other)
+            check_agreement(first, other, may_differ=PARTLY)
     check_chosen(request.recipe.data, tables)
     for name in request.labelled:
         rows = found[name]
@@ -175,6 +177,17 @@ def _compared(request: Request) -> tuple[dict[str, Compared | Queries], dict[str
         if "label" in table.names and "text_pair" not in table.names
     )
     return {**found}, names, doubts
+
+
+def _no_collection(request: Request) -> DataError:
+    return DataError(
+        "D150",
+        "there are judgements, and nothing beside them holds the corpus that they are about",
+        key="data.source",
+        found=listing(source.origin for source in request.sources.values()),
+        allowed="a folder with corpus.jsonl, queries.jsonl and judgements in qrels",
+        help="--task sentence-similarity reads pairs and texts",
+    )
 
 
 def _no_scores(rows: Compared) -> DataError:

@@ -111,7 +111,13 @@ def searched_rows(rows: Queries) -> Made:
     ]
     for name, text, line, grades in zip(rows.ids, rows.texts, rows.lines.tolist(), rows.grades, strict=True):
         itself = places.get(text, -1)
-        own = {"text": text, "line": line, "query": 1, "id": name, "itself": -1 if grades.get(itself, 0) > 0 else itself}
+        own = {
+            "text": text,
+            "line": line,
+            "query": 1,
+            "id": name,
+            "itself": -1 if grades.get(itself, 0) > 0 else itself,
+        }
         made.append(Row([text], {**own, "judged": list(grades), "grades": list(grades.values())}))
     return Made(made, _SEARCH)
 

@@ -3,8 +3,8 @@
 CoNLL-2003 (Tjong Kim Sang & De Meulder 2003), WNUT-17 (Derczynski et al. 2017), OntoNotes 5 (Pradhan et al. 2013), NCBI
 disease (Doğan et al. 2014), the English Web Treebank of Universal Dependencies (Silveira et al. 2014), CLUENER (Xu et
 al. 2020), Weibo (Peng & Dredze 2015), MSRA (Levow 2006) and RESTAURANTS-8K (Coope et al. 2020). Data are tokens with
-tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies. Parts of speech
-are in the order of their names, and are read by name only.
+tags or texts with marked passages; classes are tags of BIO, in the order of the ids of the hub's copies. Parts of
+speech are in the order of their names, and are read by name only.
 """
 
 from __future__ import annotations

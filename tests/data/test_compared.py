@@ -108,6 +108,26 @@ def test_a_column_that_is_named_stands_in_some_split(tmp_path: Path, task: str, 
     assert (caught.value.code, caught.value.key) == ("D040", f"data.columns.{role}")
 
 
+def test_a_search_without_a_collection_is_refused(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", [{"text": "a", "text_pair": "b"}])
+    recipe, task = Recipe.model_validate({"task": "scifact", "data": {"source": str(tmp_path)}}), find_task("scifact")
+    request = Request(recipe, task, find_sources(task, recipe.data), ("train",), ("train",))
+    with pytest.raises(DataError) as caught:
+        labelled(task.objective).load(request)
+    assert caught.value.code == "D150"
+
+
+@pytest.mark.parametrize("task", ["sentence-similarity", "text-ranking"])
+def test_one_split_may_have_scores_and_another_negatives(tmp_path: Path, task: str) -> None:
+    write_lines(tmp_path / "train.jsonl", [{"text": "a", "text_pair": "b", "negative": "c"}] * 3)
+    scored = [{"text": "a", "text_pair": pair, "score": grade} for grade, pair in enumerate("bd")]
+    write_lines(tmp_path / "validation.jsonl", scored)
+    recipe, known = Recipe.model_validate({"task": task, "data": {"source": str(tmp_path)}}), find_task(task)
+    both = ("train", "validation")
+    loaded = labelled(task).load(Request(recipe, known, find_sources(known, recipe.data), both, both))
+    assert set(loaded.columns) == {"text", "text_pair", "negative", "label"}
+
+
 def test_pairs_become_queries_that_find_their_partners(tmp_path: Path) -> None:
     rows = [
         {"text": "a", "text_pair": "x", "negative": "n"},

@@ -7,6 +7,17 @@ from typing import Any
 import pytest
 
 from bert_cli.data import hub
+from bert_cli.errors import DataError
+
+
+def test_an_empty_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    table = datasets.Dataset.from_dict({"text": []})
+    monkeypatch.setattr(hub, "load", lambda *args, **options: {"train": table})
+    with pytest.raises(DataError) as caught:
+        list(hub.HubSplit("acme/toy", None, "train").records())
+    assert caught.value.code == "D006"
 
 
 def test_other_rows_have_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

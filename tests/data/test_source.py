@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bert_cli.data import source
 from bert_cli.data.source import find_sources
 from bert_cli.errors import DataError, HubError, UsageError
 from bert_cli.recipe.schema import DataSection
@@ -131,11 +130,20 @@ def test_a_validation_file_that_is_named_as_the_task_knows_it_is_one_split(tmp_p
 
 def test_a_hub_split_that_is_named_as_the_task_knows_it_is_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task(hub=Hub(path="acme/toy", splits={"train": "train", "validation": "dev"}))
-    monkeypatch.setattr(source, "load", lambda *args, **options: ["train", "dev", "extra"])
+    monkeypatch.setattr("bert_cli.data.source.load", lambda *args, **options: ["train", "dev", "extra"])
     for given in (None, "hub:acme/toy"):
         for name, wanted in (("dev", []), ("extra", ["extra"])):
             data = DataSection(source=given, validation=name)
             assert list(find_sources(task, data)) == ["train", "validation", *wanted]
+
+
+def test_a_named_data_set_has_beside_it_what_its_task_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = {"corpus": ("corpus", "corpus")}
+    task = make_task(hub=Hub(path="acme/toy", beside=beside))
+    monkeypatch.setattr("bert_cli.data.source.load", lambda *args, **options: ["train"])
+    for given in (None, "hub:acme/toy", "hub:other/copy"):
+        corpus = find_sources(task, DataSection(source=given))["train"].beside["corpus"]
+        assert corpus.origin == f"{'other/copy' if given and 'copy' in given else 'acme/toy'}:corpus:corpus"
 
 
 def test_a_validation_file_of_another_name_is_found(tmp_path: Path) -> None:

@@ -336,3 +336,9 @@ def test_a_real_data_set_is_read_whole(name: str) -> None:
     assert len(names(found)) == classes
     spans = found.splits["train"].spans
     assert entities == (None if spans is None else sum(map(len, spans)))
+
+
+def test_a_span_of_a_control_character_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(jsonl(tmp_path / "data", [{"text": "a b", "spans": []}, {"text": "a \u0007", "spans": [[2, 3, "X"]]}]))
+    assert (caught.value.code, caught.value.where) == ("D119", "train.jsonl:2")
