@@ -118,14 +118,16 @@ def cut_blocks(
         return Blocks(corpus, room, also / name)
     folder = cache / name
     with named_shortage(folder, help=NO_ROOM):
-        cache.mkdir(parents=True, exist_ok=True)
-        with only_writer(cache / f".lock-{name}"):
-            if not (folder / MARKERS["blocks"]).is_file():
-                wanted = None if held_out is None else held_out == which
-                with drafted(folder) as draft:
-                    _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
-            touch(folder / MARKERS["blocks"])
-            return Blocks(corpus, room, folder)
+        # A whole index is opened without a lock, which a cache that may only be read has no place for.
+        if not (folder / MARKERS["blocks"]).is_file():
+            cache.mkdir(parents=True, exist_ok=True)
+            with only_writer(cache / f".lock-{name}"):
+                if not (folder / MARKERS["blocks"]).is_file():
+                    wanted = None if held_out is None else held_out == which
+                    with drafted(folder) as draft:
+                        _write(draft, corpus, room, by=by, cross=cross, wanted=wanted)
+        touch(folder / MARKERS["blocks"])
+        return Blocks(corpus, room, folder)
 
 
 def _write(folder: Path, corpus: Corpus, room: int, *, by: By, cross: bool, wanted: np.ndarray | None) -> None:

@@ -7,6 +7,7 @@ row has no cell there, unless every row must have one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import cast
 
@@ -30,7 +31,9 @@ def read_table(task: Task, data: DataSection, source: Source, *, require_label: 
     """
     check_roles(task, data)
     absent = frozenset() if require_label else frozenset({"label"})
-    return table_of(task, data, source.records(data), origin=source.origin, may_lack=absent, header=source.header)
+    # A mistake keeps everything alive that it passes through; the file is closed all the same.
+    with closing(record for record in source.records(data)) as records:
+        return table_of(task, data, records, origin=source.origin, may_lack=absent, header=source.header)
 
 
 def table_of(

@@ -19,7 +19,7 @@ from bert_cli.data.queries import Queries, check_some, left_out
 from bert_cli.data.source import Source
 from bert_cli.data.targets import read_scores
 from bert_cli.errors import DataError
-from bert_cli.inspect.contents import Contents
+from bert_cli.inspect.contents import Contents, written
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks.base import Task
 
@@ -82,7 +82,7 @@ class Compared:
         parts = {"text": [texts[0] for texts in self.texts]}
         if not self.single:
             parts["text_pair"] = [texts[1] for texts in self.texts]
-        golds = None if self.targets is None else [f"{score:g}" for score in self.targets.tolist()]
+        golds = None if self.targets is None else written(self.targets)
         return Contents(
             self.name, self.origin, self.lines, parts, golds, numeric=golds is not None, held_out=self.held_out
         )

@@ -100,7 +100,7 @@ def _iter_list(text: str, name: str) -> Iterator[Record]:
         if tail != len(text):
             raise json.JSONDecodeError("Extra data after the list", text, tail)
     except (ValueError, RecursionError) as error:
-        raise _not_json(text, error, name, 1) from None
+        raise _not_json(text, error, name, 1, start=position) from None
 
 
 def _skip(text: str, position: int) -> int:
@@ -146,12 +146,13 @@ def _refuse_surrogates(value: object, where: str) -> None:
         ) from None
 
 
-def _not_json(text: str, error: Exception, name: str, number: int) -> DataError:
-    position, reason = 0, str(error)
+def _not_json(text: str, error: Exception, name: str, number: int, *, start: int = 0) -> DataError:
+    """What is wrong, and where: in the record that begins at `start`."""
+    position, reason = start, str(error)
     if isinstance(error, json.JSONDecodeError):
         position, reason = error.pos, error.msg
     elif isinstance(error, _Refused):
-        position = max(text.find(error.fragment), 0)
+        position = max(text.find(error.fragment, start), start)
     elif isinstance(error, RecursionError):
         reason = "nested too deeply"
     line = number + text.count("\n", 0, position)

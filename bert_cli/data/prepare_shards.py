@@ -66,6 +66,9 @@ def prepare_corpus_folder(
     """
     segment = jieba_segment() if settings.words == "jieba" else None
     identity = corpus_identity(parts, made_from, settings)
+    if (folder / MARKER).is_file():
+        # No lock is needed, and a folder that may only be read has no place for one.
+        return _same(Corpus.open(folder), identity)
     with named_shortage(folder, help=_FULL):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(folder.parent / f".lock-{folder.name}"):

@@ -124,7 +124,7 @@ class _Reader:
         impossible = cells["is_impossible"]
         self.impossible |= str(impossible).casefold() in ("true", "1")
         gold = read_gold(cells["answers"], context, impossible=impossible, where=row.where, key="data.columns.answers")
-        if gold is not None and (gold.wrong or gold.span == UNKNOWN):
+        if gold is not None and gold.wrong:
             self.wheres.setdefault("wrong", row.where)
         return gold
 

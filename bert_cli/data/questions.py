@@ -83,7 +83,7 @@ class Questions:
         """The questions as strings; classes are whether there is an answer, where some have none."""
         golds, classes = None, None
         if self.golds is not None:
-            golds = [" | ".join(sorted(set(texts))) for texts in self.golds]
+            golds = [" | ".join(sorted(set(texts))) or "(no answer)" for texts in self.golds]
             without = sum(not texts for texts in self.golds)
             classes = {"answerable": len(self) - without, "unanswerable": without} if without else None
         parts = {"question": self.questions, "context": self.contexts}

@@ -160,7 +160,10 @@ class TargetReader:
         rows: list[Sequence[object]] = []
         for cell, line in zip(table.cells["label"], table.lines, strict=True):
             if isinstance(cell, str):
-                rows.append([part.strip() for part in cell.split(self.separator)] if cell.strip() else [])
+                parts = [part.strip() for part in cell.split(self.separator)] if cell.strip() else []
+                if not all(parts):
+                    raise self._empty_label(cell, where=f"{table.origin}:{line}")
+                rows.append(parts)
             elif isinstance(cell, list):
                 rows.append(cell)
             elif whole_number(cell) == -1:
@@ -176,6 +179,17 @@ class TargetReader:
                     help="write [] where no label applies",
                 )
         return rows
+
+    def _empty_label(self, cell: str, *, where: str) -> DataError:
+        return DataError(
+            "D050",
+            "a label between separators is empty",
+            where=where,
+            key="data.columns.label",
+            found=repr(cell),
+            allowed=f"labels with one '{self.separator}' between two of them",
+            help="take out the separator that has no label beside it",
+        )
 
 
 def read_scores(table: Columns, task: Task) -> npt.NDArray[np.float32] | None:

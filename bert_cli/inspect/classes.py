@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from bert_cli.inspect.contents import Contents
 from bert_cli.inspect.equal import normalised
 from bert_cli.inspect.finding import Finding, percent, verb
 from bert_cli.inspect.mixes import excess
+
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*")
 
 FEW_ROWS = 10
 """Examples below which a class can hardly be learnt."""
@@ -74,10 +77,10 @@ def _of_train(split: Contents, classes: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _similar(known: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
-    """Names that are one but for case, spaces and punctuation: a class that was written in two ways."""
+    """Names that are one but for case, spaces and punctuation, which in numbers count: a class written in two ways."""
     by_key: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for classes in known.values() for name in classes):
-        by_key.setdefault(normalised(name), []).append(name)
+        by_key.setdefault(name if _NUMBER.fullmatch(name) else normalised(name), []).append(name)
     alike = [" and ".join(f"'{name}'" for name in names) for names in by_key.values() if len(names) > 1]
     if alike:
         yield Finding(

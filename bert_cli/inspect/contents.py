@@ -26,7 +26,7 @@ class Contents:
         parts: role -> n strings; two examples are equal where all their parts are.
         golds: the answer to each as a string, equal strings being the same answer; None without labels.
         classes: how often each known class occurs, absent ones with 0; None where there are no classes.
-        unit: what `classes` counts (`rows`, `spans`, `tags`).
+        unit: what `classes` counts (`rows`, `words`, `entities`).
         numeric: whether answers are scores, which differ by how far they are apart.
         held_out: share of `origin` that the examples are, where they were held out of it for validation.
     """
@@ -62,6 +62,11 @@ class Answered:
     numeric: bool = False
 
 
+def written(scores: npt.NDArray[np.generic]) -> list[str]:
+    """Scores `[n]` as the shortest decimals that are the same numbers (float32)."""
+    return [np.format_float_positional(score, trim="-") for score in scores.astype(np.float32)]
+
+
 def answered(targets: npt.NDArray[np.generic] | None, labels: Sequence[str] | None) -> Answered:
     """Answers and class counts of targets.
 
@@ -72,7 +77,7 @@ def answered(targets: npt.NDArray[np.generic] | None, labels: Sequence[str] | No
     if targets is None:
         return Answered()
     if labels is None:
-        return Answered([f"{score:g}" for score in targets.tolist()], numeric=True)
+        return Answered(written(targets), numeric=True)
     if targets.ndim == 2:
         counts = np.count_nonzero(targets, axis=0)
         names: list[list[str]] = [[] for _ in targets]

@@ -49,8 +49,8 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, str]:
         field = ".".join(map(str, loc[:length]))
         if field in keys.fields:
             rest = loc[length:]
-            inner = [str(rest[0])] if rest and field in keys.mappings else []
-            inner += [str(part) for part in rest if isinstance(part, int)]
+            named = 1 if field in keys.mappings else 0
+            inner = [str(part) for place, part in enumerate(rest) if place < named or isinstance(part, int)]
             return field, ".".join([field, *inner])
     return "", ""
 

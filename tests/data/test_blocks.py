@@ -45,6 +45,19 @@ def content(store: BlockStore) -> list[list[int]]:
     return [store.content(np.array([row])).ids.tolist() for row in range(len(store))]
 
 
+def test_a_cache_that_may_only_be_read_is_read(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = corpus_of([[[5, 6], [7]]])
+    written = content(store_of(corpus, 8, cache, "tokens", False))
+    monkeypatch.setattr("bert_cli.data.blocks.only_writer", _nothing_is_written)
+    assert content(store_of(corpus, 8, cache, "tokens", False)) == written
+    with pytest.raises(PermissionError):
+        store_of(corpus, 9, cache, "tokens", False)
+
+
+def _nothing_is_written(lock: Path) -> None:
+    raise PermissionError(13, "read-only", str(lock))
+
+
 def mask_of(corpus: Corpus, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(corpus.n_documents) < 0.4
 

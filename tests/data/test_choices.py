@@ -214,6 +214,14 @@ def test_mistakes_in_choices_name_their_line(tmp_path: Path) -> None:
         assert (error.code, error.where) == (code, "train.jsonl:2"), row
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted as Linux lists them")
+def test_a_mistake_leaves_no_file_open(tmp_path: Path) -> None:
+    file = write(tmp_path / "train.jsonl", [question(0), {"question": "?"}, *[question(0)] * 9])
+    kept = refused(file)
+    opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert kept.__traceback__ is not None and str(file.resolve()) not in opened
+
+
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", [{"question": "?", "alternatives": ["a", "b"], "label": 0}])
     error = refused(path)

@@ -312,7 +312,8 @@ def test_multi_label_rows_come_as_lists_or_as_strings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "code"), [("joyy", "D033"), ([9], "D032"), (None, "D039"), (1, "D039"), ([["joy"]], "D036")]
+    ("label", "code"),
+    [("joyy", "D033"), ([9], "D032"), (None, "D039"), (1, "D039"), ([["joy"]], "D036"), ("joy, ", "D050")],
 )
 def test_multi_label_cells_of_another_form_are_refused(tmp_path: Path, label: object, code: str) -> None:
     rows = [{"text": "a", "label": ["joy"]}, {"text": "b", "label": label}]

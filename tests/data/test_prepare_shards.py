@@ -40,6 +40,17 @@ def test_shards_hold_whole_documents_and_lose_none(
     assert corpus.facts["characters"] == sum(map(len, wholes))
 
 
+def test_a_prepared_folder_that_may_only_be_read_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_is_written(lock: Path) -> None:
+        raise PermissionError(13, "read-only", str(lock))
+
+    written = prepare(tmp_path, many(3), trained("bpe"))
+    monkeypatch.setattr("bert_cli.data.prepare_shards.only_writer", nothing_is_written)
+    assert documents(prepare(tmp_path, many(3), trained("bpe"))) == documents(written)
+    with pytest.raises(PermissionError):
+        prepare(tmp_path, many(3), trained("bpe"), out="other")
+
+
 def test_portions_do_not_depend_on_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = many(15)
     prepare(tmp_path, text, trained("unigram"), shard_tokens=90)

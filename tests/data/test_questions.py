@@ -14,6 +14,7 @@ from bert_cli.data.questions import Questions, given_questions
 from bert_cli.data.read import Record
 from bert_cli.data.source import find_sources
 from bert_cli.errors import BertctlError, DataError, UsageError
+from bert_cli.inspect.texts import text_findings
 from bert_cli.recipe.schema import DataSection
 from bert_cli.tasks import find_task
 
@@ -118,6 +119,20 @@ def test_questions_whose_answer_has_no_place_are_scored_and_not_trained_on(tmp_p
         "train: 1 question whose answers have no certain place: scored, but not learnt from",
     )
     assert len(doubts) == 6
+
+
+def test_questions_without_an_answer_are_a_class_of_their_own(tmp_path: Path) -> None:
+    rows = load_rows(tmp_path, flat(tiny_paragraphs(4)))[0]["train"]
+    contents = rows.contents(None)
+    assert contents.classes is not None and contents.classes["unanswerable"] > 0
+    assert [finding.name for finding in text_findings([contents])] == []
+
+
+def test_the_first_wrong_answer_is_the_one_that_is_named(tmp_path: Path) -> None:
+    rows = flat(tiny_paragraphs(4, impossible=False))
+    rows[0] |= {"context": "it is it", "answers": {"text": ["it"]}}
+    rows[2]["answers"]["answer_start"] = [3]
+    assert "(first: train.jsonl:3)" in load_rows_of(tmp_path, rows)[2][0]
 
 
 def load_rows_of(tmp_path: Path, rows: list[dict[str, Any]]) -> Loaded:
@@ -232,4 +247,4 @@ def test_checks_of_data_see_questions_contexts_and_whether_there_is_an_answer(tm
     contents = splits["train"].contents(None)
     assert set(contents.parts) == {"question", "context"} and len(contents) == 12
     assert contents.classes == {"answerable": 8, "unanswerable": 4}
-    assert contents.golds is not None and contents.golds[2] == ""
+    assert contents.golds is not None and contents.golds[2] == "(no answer)"

@@ -276,3 +276,11 @@ def test_the_first_record_does_not_wait_for_the_last() -> None:
             return b'{"text": "again"}\n'
 
     assert next(iter_records(cast(BinaryIO, Endless()), format="jsonl")).values == {"text": "again"}
+
+
+def test_a_mistake_in_a_list_is_looked_for_in_its_own_record() -> None:
+    for record, wanted in (('{"text": NaN}', ":3:10"), ('{"a": 1, "a": 2}', ":3:2"), ('{"b": {"a": 1, "a": 2}}', ":3:8")):
+        text = f'[{{"text": "NaN", "a": "a"}},\n{{"a": 1}},\n{record}]'
+        with pytest.raises(DataError) as caught:
+            list(iter_records(io.BytesIO(text.encode()), format="json"))
+        assert str(caught.value.where).endswith(wanted)

@@ -97,6 +97,19 @@ def test_targets_become_names_and_counts(targets: np.ndarray, golds: list[str], 
     assert (given.golds, given.classes, given.numeric) == (golds, classes, False)
 
 
+def test_names_that_are_numbers_differ_by_their_signs_and_points() -> None:
+    counts = {"-1": 20, "1": 20, "1.0": 20, "10": 20}
+    assert said(split("train", **counts)) == {}
+    assert "similar-classes" in said(split("train", **counts, **{"no 1": 20, "No-1": 20}))
+
+
+def test_scores_keep_their_digits() -> None:
+    scores = np.array([0.1, 4.2, 12345678, 1e20, -3], dtype=np.float32)
+    golds = answered(scores, None).golds
+    assert golds == ["0.1", "4.2", "12345678", "100000000000000000000", "-3"]
+    assert np.array(golds, dtype=np.float32).tolist() == scores.tolist()
+
+
 def test_scores_become_numbers_and_nothing_stays_nothing() -> None:
     scores = answered(np.array([1.5, 2.0], dtype=np.float32), None)
     assert (scores.golds, scores.classes, scores.numeric) == (["1.5", "2"], None, True)

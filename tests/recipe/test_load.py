@@ -290,3 +290,8 @@ def test_every_recipe_that_is_shipped_loads() -> None:
 def test_usage_errors_are_what_a_recipe_raises(write: Write) -> None:
     with pytest.raises(UsageError):
         load_recipe(write("r.yaml", "a: &x 1\n"))
+
+
+def test_a_wrong_value_of_a_mapping_is_named_by_its_key(write: Write) -> None:
+    wrong = mistake(write("r.yaml", "data:\n  lengths:\n    64: 0.5\n    128: -1\n"))
+    assert (wrong.key, wrong.where) == ("data.lengths.128", "r.yaml:4")
