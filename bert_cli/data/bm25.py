@@ -8,6 +8,7 @@ no language is favoured. 5,000 abstracts are indexed in about a second, and a qu
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -38,12 +39,8 @@ class BM25:
     """
 
     def __init__(self, texts: Sequence[str], *, k1: float = K1, b: float = B) -> None:
-        counted = [Counter(words(text)) for text in texts]
         self._columns: dict[str, int] = {}
-        for counts in counted:
-            for word in counts:
-                self._columns.setdefault(word, len(self._columns))
-        matrix = self._matrix(counted)
+        matrix = self._matrix(texts, new_words=True)
         lengths = np.asarray(matrix.sum(axis=1)).ravel()
         # Texts without a single word have length 0, and so may all of them.
         relative = lengths / (lengths.mean() or 1.0)
@@ -59,7 +56,7 @@ class BM25:
 
         Shape: `[Q, depth]`.
         """
-        asked = self._matrix([Counter(words(query)) for query in queries])
+        asked = self._matrix(queries)
         texts = self._weights.shape[1]
         found = np.empty((len(queries), min(depth, texts)), dtype=np.int64)
         size = max(1, BLOCK // texts)
@@ -68,10 +65,20 @@ class BM25:
             found[start : start + size] = best(scores, depth)
         return found
 
-    def _matrix(self, counted: Sequence[Counter[str]]) -> sparse.csr_matrix:
-        """How often each known word occurs in each text. Shape: `[N, V]` float32."""
-        known = [[(self._columns[word], n) for word, n in each.items() if word in self._columns] for each in counted]
-        ends = np.cumsum([0, *map(len, known)])
-        columns = np.array([column for each in known for column, _ in each], dtype=np.int64)
-        counts = np.array([n for each in known for _, n in each], dtype=np.float32)
-        return sparse.csr_matrix((counts, columns, ends), shape=(len(counted), len(self._columns)))
+    def _matrix(self, texts: Sequence[str], *, new_words: bool = False) -> sparse.csr_matrix:
+        """How often each word occurs in each text, 8 bytes for each. Shape: `[N, V]` float32.
+
+        Args:
+            new_words: give a column to each word that has none; else only known ones are counted.
+        """
+        columns, counts, ends = array("i"), array("f"), array("q", [0])
+        for text in texts:
+            for word, n in Counter(words(text)).items():
+                if new_words:
+                    self._columns.setdefault(word, len(self._columns))
+                if word in self._columns:
+                    columns.append(self._columns[word])
+                    counts.append(n)
+            ends.append(len(columns))
+        parts = np.asarray(counts), np.asarray(columns), np.asarray(ends)
+        return sparse.csr_matrix(parts, shape=(len(texts), len(self._columns)))

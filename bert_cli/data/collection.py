@@ -58,7 +58,7 @@ def read_collection(source: Source, data: DataSection) -> Collection:
     ids: list[str] = []
     texts: list[str] = []
     lines: dict[str, int] = {}
-    for record in source.records(data.model_copy(update={"limit": None})):
+    for record in source.records(data.model_copy(update={"limit": None}), columns=(*ID, *TITLE, *TEXT)):
         name = _id(record, _column(record, ID, "id", source), source)
         if name in lines:
             raise DataError(
@@ -85,7 +85,7 @@ def read_judgements(source: Source, data: DataSection, *, queries: Collection, t
             number (D155), two grades of one text (D156), and what reading raises.
     """
     found = Judgements({}, {})
-    for record in source.records(data.model_copy(update={"limit": None})):
+    for record in source.records(data.model_copy(update={"limit": None}), columns=(*QUERY, *DOCUMENT, *GRADE)):
         where = f"{source.origin}:{record.line}"
         query = _id(record, _column(record, QUERY, "query", source), source)
         text = _id(record, _column(record, DOCUMENT, "document", source), source)

@@ -7,7 +7,7 @@ Rows come in batches, so memory holds a few thousand of them at a time.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,8 +18,11 @@ from bert_cli.errors import DataError
 _ROWS_PER_BATCH = 4096
 
 
-def iter_parquet(source: Path | BinaryIO, name: str) -> Iterator[Record]:
+def iter_parquet(source: Path | BinaryIO, name: str, *, columns: Collection[str] | None = None) -> Iterator[Record]:
     """Rows of a parquet file.
+
+    Args:
+        columns: those that are read where the file has any of them; the cells of others are None. Default: all.
 
     Raises:
         DataError: a damaged file (D018), an extension type (D019), columns without a name of their own (D010, D011).
@@ -33,13 +36,15 @@ def iter_parquet(source: Path | BinaryIO, name: str) -> Iterator[Record]:
         with pq.ParquetFile(place) as file:
             schema = file.schema_arrow
             check_columns(schema.names, name)
-            for field in schema:
+            read = [column for column in schema.names if columns is None or column in columns] or schema.names
+            unread = dict.fromkeys(schema.names)
+            for field in map(schema.field, read):
                 _refuse_extension(field.type, pa, column=field.name, where=name)
             row = 0
-            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH):
+            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=read):
                 for values in batch.to_pylist():
                     row += 1
-                    yield Record(row, values)
+                    yield Record(row, {**unread, **values})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             "D018",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from bert_cli.data.source import Source
 from bert_cli.errors import DataError, UsageError, closest, listing, raise_all
@@ -46,7 +47,7 @@ def read_columns(task: Task, data: DataSection, source: Source, *, may_lack: Col
     known: set[tuple[str, ...]] = set()
     cells: dict[str, list[object]] = {}
     lines: list[int] = []
-    for record in source.records(data):
+    for record in source.records(data, columns={*data.columns.values(), *chain.from_iterable(task.columns.values())}):
         values = record.values
         if names is None:
             header = tuple(values)

@@ -99,11 +99,14 @@ def infer_labels(values: Sequence[object], lines: Sequence[int], *, origin: str)
     """
     if any(is_missing(value) for value in values):
         raise _missing(values, lines, origin)
-    first: dict[str, tuple[object, int]] = {}
+    # 1, 1.0 and True are one dictionary key, but no one label.
+    different: dict[tuple[type, Hashable], int] = {}
     for value, line in zip(values, lines, strict=True):
-        scalar_label(value, where=f"{origin}:{line}")
-        if whole_number(value) != -1:
-            first.setdefault(f"{_kind(value)} {label_text(value)}", (value, line))
+        different.setdefault((type(value), scalar_label(value, where=f"{origin}:{line}")), line)
+    first: dict[str, tuple[object, int]] = {}
+    for (_, label), line in different.items():
+        if whole_number(label) != -1:
+            first.setdefault(f"{_kind(label)} {label_text(label)}", (label, line))
     seen = list(first.values())
     if seen and any(_kind(value) != _kind(seen[0][0]) for value, _ in seen):
         _refuse_mixture(seen, origin)

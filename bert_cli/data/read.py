@@ -7,7 +7,7 @@ does not fit is refused with file and line. Text formats are streamed; the first
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -41,6 +41,7 @@ def iter_records(
     name: str | None = None,
     quoting: str = "minimal",
     encoding: str = "utf-8",
+    columns: Collection[str] | None = None,
 ) -> Iterator[Record]:
     """Records of one file or one open binary stream.
 
@@ -50,6 +51,7 @@ def iter_records(
         name: what messages call the source; default: the file's name.
         quoting: of CSV and TSV: `minimal` (RFC 4180) or `none` (quote characters are text).
         encoding: of text formats; a byte order mark of UTF-8 is accepted silently.
+        columns: of parquet files those that are needed; see `iter_parquet`.
 
     Raises:
         DataError: D001–D019 and D115, with `FILE:LINE`; a source without any record is one of them (D006).
@@ -58,7 +60,7 @@ def iter_records(
     if isinstance(path, Path):
         _check_file(path, label)
     kind = _resolve(path, format, label)
-    return _iterate(path, kind, label, quoting=quoting, encoding=encoding)
+    return _iterate(path, kind, label, quoting=quoting, encoding=encoding, columns=columns)
 
 
 def _resolve(path: Path | BinaryIO, format: str | None, label: str) -> str:
@@ -97,12 +99,14 @@ def _check_file(path: Path, label: str) -> None:
         )
 
 
-def _iterate(path: Path | BinaryIO, kind: str, label: str, *, quoting: str, encoding: str) -> Iterator[Record]:
+def _iterate(
+    path: Path | BinaryIO, kind: str, label: str, *, quoting: str, encoding: str, columns: Collection[str] | None
+) -> Iterator[Record]:
     base = kind.removesuffix(_COMPRESSED)
     count = 0
     with ExitStack() as stack:
         if isinstance(path, Path) and kind == "parquet":
-            records = iter_parquet(path, label)
+            records = iter_parquet(path, label, columns=columns)
         else:
             stream = path
             if isinstance(stream, Path):

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 _CLOSERS = "\"'”’»›)\\]}」』）】》〉〕"
 _CANDIDATE = re.compile(rf"[.!?…‼⁇⁈⁉。！？；｡]+[{_CLOSERS}]*(?:\[\d{{1,3}}\])*(?P<gap>\s*)")
 _OPENERS = "\"'“‘«‹([{¿¡「『（【《〈〔—–-"
+_TAIL = 12
+"""Characters at the end of a piece that tell whether it is closed."""
 _WIDE_MARKS = frozenset("。！？；｡")
 _GOES_ON = frozenset(",;:.!?…)]}，、：；。！？）】》〉」』”’")
 """No sentence begins with these."""
@@ -79,16 +81,20 @@ def document_pieces(lines: Sequence[str], *, by: str) -> list[str]:
         by: `split` looks for sentences inside of lines, `lines` takes each line as one.
     """
     pieces: list[str] = []
+    # Parts of the last piece, which the next line may go on with.
+    parts: list[str] = []
     capitals = any(line != line.lower() for line in lines)
     for line in lines:
         found = [line] if by == "lines" else split_sentences(line, capitals=capitals)
-        if pieces:
-            glue = "" if _no_space_between(pieces[-1][-1], line[0]) else " "
+        if parts:
+            glue = "" if _no_space_between(parts[-1][-1], line[0]) else " "
             found[0] = glue + found[0]
-            if by != "lines" and capitals and line[0].islower() and not _closed(pieces[-1]):
-                found[0] = pieces.pop() + found[0]
-        pieces += found
-    return pieces
+            if by != "lines" and capitals and line[0].islower() and not _closed("".join(parts[-_TAIL:])):
+                parts.append(found.pop(0))
+        if found:
+            pieces += ["".join(parts), *found[:-1]] if parts else found[:-1]
+            parts = found[-1:]
+    return [*pieces, "".join(parts)] if parts else pieces
 
 
 def _ends(text: str, mark: re.Match[str], *, capitals: bool) -> bool:
@@ -145,5 +151,5 @@ def _no_space_between(left: str, right: str) -> bool:
 
 def _closed(piece: str) -> bool:
     """Whether a piece ends with an end mark, closing quotes and brackets apart."""
-    tail = piece[-12:]
+    tail = piece[-_TAIL:]
     return any(mark.end() == len(tail) for mark in _CANDIDATE.finditer(tail))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -69,10 +69,15 @@ class Source:
             line = 1
         return self.origin if kind in ("", "parquet", "txt") else f"{self.origin}:{line}"
 
-    def records(self, data: DataSection) -> Iterator[Record]:
-        """The split's rows, at most `data.limit`; errors as in `iter_records` and `HubSplit.records`."""
+    def records(self, data: DataSection, *, columns: Collection[str] | None = None) -> Iterator[Record]:
+        """The split's rows, at most `data.limit`; errors as in `iter_records` and `HubSplit.records`.
+
+        Args:
+            columns: those that are needed; others may be None.
+        """
         if self.path is not None:
-            rows = iter_records(self.path, name=self.origin, quoting=data.quoting, encoding=data.encoding)
+            form = {"quoting": data.quoting, "encoding": data.encoding}
+            rows = iter_records(self.path, name=self.origin, columns=columns, **form)
         else:
             assert self.hub is not None
             rows = self.hub.records()

@@ -31,12 +31,16 @@ class Span:
     label: str
 
 
+WRAPPED = ("data", "annotations")
+"""Columns of a task as Label Studio exports it."""
+
+
 def unwrapped(record: Record) -> Record:
     """A task as Label Studio exports it, as a row with `text` and `spans`; any other record as it is.
 
     Only the first annotation of a task that was not cancelled is read, and of it only labelled passages.
     """
-    data, annotations = record.values.get("data"), record.values.get("annotations")
+    data, annotations = map(record.values.get, WRAPPED)
     if not isinstance(data, Mapping) or not isinstance(annotations, list):
         return record
     texts = [value for value in data.values() if isinstance(value, str)]

@@ -6,7 +6,7 @@ CSV and TSV hold tokens, and tags, as one string each, with spaces between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from bert_cli.data.conll import CONLL
 from bert_cli.data.read import Record, format_of
 from bert_cli.data.segment import join, segment
 from bert_cli.data.source import Source
-from bert_cli.data.spans import Span, read_spans, unwrapped
+from bert_cli.data.spans import WRAPPED, Span, read_spans, unwrapped
 from bert_cli.data.tag_names import TagNames
 from bert_cli.errors import DataError, listing
 from bert_cli.recipe.schema import DataSection
@@ -62,8 +62,9 @@ class TagTable:
 class _Unwrapping(Source):
     """A source whose rows may be tasks as Label Studio exports them."""
 
-    def records(self, data: DataSection) -> Iterator[Record]:
-        return map(unwrapped, super().records(data))
+    def records(self, data: DataSection, *, columns: Collection[str] | None = None) -> Iterator[Record]:
+        wanted = None if columns is None else {*columns, *WRAPPED}
+        return map(unwrapped, super().records(data, columns=wanted))
 
 
 def read_table(task: Task, data: DataSection, source: Source, *, names: TagNames, need_labels: bool) -> TagTable:

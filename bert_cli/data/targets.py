@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from bert_cli.data.labels import (
     encode_multi_hot,
     infer_labels,
     is_missing,
+    scalar_label,
     whole_number,
 )
 from bert_cli.errors import DataError
@@ -52,6 +53,7 @@ class TargetReader:
         self.source_set = LabelSet(given, task.label_aliases) if given else None
         self.model_set = LabelSet(model_labels, task.label_aliases) if model_labels else None
         self.doubt: str | None = None
+        self._named: dict[tuple[type, Hashable], Hashable] = {}
 
     @property
     def needs_training_split(self) -> bool:
@@ -136,25 +138,31 @@ class TargetReader:
 
     def _in_model_names(self, cells: Sequence[object], lines: Sequence[int], origin: str) -> list[object]:
         """The cells, ids and names that the model lacks replaced by the class names that the data mean."""
-        assert self.source_set is not None and self.model_set is not None
         named: list[object] = []
         for cell, line in zip(cells, lines, strict=True):
-            if is_missing(cell) or (whole_number(cell) is None and self.model_set.resolve(cell) is not None):
-                named.append(cell)
-                continue
-            name = self.source_set.names[class_ids([cell], [line], self.source_set, origin=origin)[0]]
-            if self.model_set.resolve(name) is None:
-                raise DataError(
-                    "D038",
-                    f"the model has no class '{name}'",
-                    where=f"{origin}:{line}",
-                    key="data.labels",
-                    found=name,
-                    allowed=self.model_set.names,
-                    help="score data with the model's classes, or train a new head: model.reset_head=true",
-                )
-            named.append(name)
+            raw = scalar_label(cell, where=f"{origin}:{line}")
+            key = (type(raw), raw)
+            if key not in self._named:
+                self._named[key] = self._in_model_name(raw, line, origin)
+            named.append(self._named[key])
         return named
+
+    def _in_model_name(self, cell: Hashable, line: int, origin: str) -> Hashable:
+        assert self.source_set is not None and self.model_set is not None
+        if is_missing(cell) or (whole_number(cell) is None and self.model_set.resolve(cell) is not None):
+            return cell
+        name = self.source_set.names[class_ids([cell], [line], self.source_set, origin=origin)[0]]
+        if self.model_set.resolve(name) is None:
+            raise DataError(
+                "D038",
+                f"the model has no class '{name}'",
+                where=f"{origin}:{line}",
+                key="data.labels",
+                found=name,
+                allowed=self.model_set.names,
+                help="score data with the model's classes, or train a new head: model.reset_head=true",
+            )
+        return name
 
     def _lists(self, table: Columns) -> list[Sequence[object]]:
         rows: list[Sequence[object]] = []

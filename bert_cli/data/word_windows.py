@@ -46,9 +46,13 @@ def word_windows(counts: Ints, *, room: int, stride: int) -> list[Window]:
         repeated = np.searchsorted(starts, ends[end - 1] - stride, side="left")
         fitting = np.searchsorted(starts, ends[end] - room, side="left")
         first = int(max(repeated, fitting))
-    context = np.full((len(edges), len(counts)), -1, dtype=np.int64)
+    most, best = np.full(len(counts), -1), np.empty(len(counts), dtype=np.int64)
     for window, (first, end) in enumerate(edges):
-        words = slice(first, end)
-        context[window, words] = np.minimum(starts[words] - starts[first], ends[end - 1] - ends[words])
-    best = context.argmax(axis=0)
-    return [Window(first, end, np.flatnonzero(best == window)) for window, (first, end) in enumerate(edges)]
+        words = np.arange(first, end)
+        context = np.minimum(starts[words] - starts[first], ends[end - 1] - ends[words])
+        more = context > most[words]
+        most[words[more]], best[words[more]] = context[more], window
+    return [
+        Window(first, end, first + np.flatnonzero(best[first:end] == window))
+        for window, (first, end) in enumerate(edges)
+    ]

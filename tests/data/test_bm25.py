@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from peak import peak
 from tiny_searches import about, topic
 
 from bert_cli.data import bm25
@@ -60,3 +61,9 @@ def test_words_are_runs_of_letters_and_digits_or_single_wide_characters() -> Non
 def test_texts_without_a_word_are_found_last_and_alone() -> None:
     assert BM25(["", "...", "b"]).search(["b"], depth=3)[0].tolist() == [2, 0, 1]
     assert BM25(["", ""]).search(["b", ""], depth=2).tolist() == [[0, 1], [0, 1]]
+
+
+def test_an_index_takes_some_bytes_a_word() -> None:
+    random = np.random.default_rng(0)
+    texts = [" ".join(f"w{number}" for number in random.integers(0, 5000, 100)) for _ in range(200)]
+    assert peak(lambda: BM25(texts)) < 80 * 100 * 200

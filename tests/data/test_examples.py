@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bert_cli.data import labels, targets
 from bert_cli.data.examples import Examples, load_examples, no_labels
 from bert_cli.data.source import find_sources
 from bert_cli.errors import BertctlError, ErrorGroup
@@ -371,3 +372,22 @@ def test_tasks_without_a_label_role_need_none(tmp_path: Path) -> None:
 
 def test_one_row_cannot_be_parted(tmp_path: Path) -> None:
     assert refusal(tmp_path, {"train.csv": "text,label\na,1\n"}).code == "D047"
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_each_label_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multi: bool) -> None:
+    looked = []
+    for module, name in ((labels, "_kind"), (targets, "class_ids")):
+        known = getattr(module, name)
+        watched = lambda *given, known=known, **options: (looked.append(given), known(*given, **options))[1]  # noqa: E731
+        monkeypatch.setattr(module, name, watched)
+    body = "text,label\n" + "".join(f"row {i},{i % 3}\n" for i in range(300))
+    task = make_task(objective="multi-label-classification" if multi else "text-classification", labels=None)
+    assert load(tmp_path, {"train.csv": body}, task).labels == ("0", "1", "2")
+    known = make_task(objective=task.objective, labels=("a", "b", "c"))
+    split = load(tmp_path, {}, known, labels=("c", "b", "a")).splits["train"]
+    assert split.targets is not None and len(looked) < 20
+    ids = split.targets.argmax(axis=1) if multi else split.targets
+    assert [("c", "b", "a")[place] for place in ids.tolist()[:2]] == [
+        "abc"[int(split.texts[row].split()[1]) % 3] for row in range(2)
+    ]

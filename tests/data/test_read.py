@@ -258,6 +258,19 @@ def test_a_stream_is_read_in_the_given_format() -> None:
     assert refusal(io.BytesIO(b""), format="csv", name="input").where == "input"
 
 
+def test_columns_of_parquet_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = pa.array([b"0" * 16], pa.uuid())
+    pq.write_table(pa.table({"vector": [[1.0, 2.0]], "text": ["a"], "id": ids}), tmp_path / "t.parquet")
+    (record,) = iter_records(tmp_path / "t.parquet", columns=("text", "label"))
+    assert list(record.values.items()) == [("vector", None), ("text", "a"), ("id", None)]
+    with pytest.raises(DataError) as caught:
+        list(iter_records(tmp_path / "t.parquet", columns=("label",)))
+    assert caught.value.code == "D019"
+
+
 def test_parquet_with_extension_types_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -279,7 +292,11 @@ def test_the_first_record_does_not_wait_for_the_last() -> None:
 
 
 def test_a_mistake_in_a_list_is_looked_for_in_its_own_record() -> None:
-    for record, wanted in (('{"text": NaN}', ":3:10"), ('{"a": 1, "a": 2}', ":3:2"), ('{"b": {"a": 1, "a": 2}}', ":3:8")):
+    for record, wanted in (
+        ('{"text": NaN}', ":3:10"),
+        ('{"a": 1, "a": 2}', ":3:2"),
+        ('{"b": {"a": 1, "a": 2}}', ":3:8"),
+    ):
         text = f'[{{"text": "NaN", "a": "a"}},\n{{"a": 1}},\n{record}]'
         with pytest.raises(DataError) as caught:
             list(iter_records(io.BytesIO(text.encode()), format="json"))

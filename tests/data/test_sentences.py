@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_cli.data import sentences
 from bert_cli.data.sentences import document_pieces, split_sentences
 
 REAL = Path(os.environ.get("BERTCTL_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
@@ -172,3 +173,19 @@ def test_real_text_is_cut_into_sentences_of_usual_length_and_kept_whole(
     seconds = time.process_time() - began
     assert shortest < size / count < longest
     assert size / seconds > 2e6, "characters a second, far below what it does"
+
+
+@given(st.lists(st.sampled_from(["A", "go on", "end.", "“ok.”", "好。", "然", "Mr.", "b. C d", "x y z e f g h i j"])))
+def test_lines_that_go_on_are_pieces_put_together(document: list[str]) -> None:
+    """Against all pieces joined line by line."""
+    wanted: list[str] = []
+    capitals = any(line != line.lower() for line in document)
+    for line in document:
+        found = split_sentences(line, capitals=capitals)
+        if wanted:
+            glue = "" if sentences._no_space_between(wanted[-1][-1], line[0]) else " "
+            found[0] = glue + found[0]
+            if capitals and line[0].islower() and not sentences._closed(wanted[-1]):
+                found[0] = wanted.pop() + found[0]
+        wanted += found
+    assert document_pieces(document, by="split") == wanted

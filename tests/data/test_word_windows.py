@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak import peak
 
 from bert_cli.data.word_windows import word_windows
 
@@ -59,3 +60,7 @@ def test_windows_of_single_pieces_share_the_stride_and_part_in_its_middle() -> N
         list(range(8, 14)),
         list(range(14, 20)),
     ]
+
+
+def test_memory_grows_with_the_words_alone() -> None:
+    assert peak(lambda: word_windows(np.ones(20_000, dtype=np.int64), room=128, stride=64)) < 200 * 20_000

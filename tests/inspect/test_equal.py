@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peak import peak
 from small_splits import small
 
 from bert_cli.inspect.equal import keys_of, normalised, repeated, shared
@@ -90,3 +91,8 @@ def test_answers_differ_by_name_and_scores_by_distance() -> None:
     assert test.differ(np.array([0]), train, np.array([0])).tolist() == [True]
     unlabelled = keys_of([small("train", ["x"], ["a"]), small("test", ["x"])])[1]
     assert not unlabelled.differ(np.array([0]), by_name, np.array([0])).any()
+
+
+def test_no_second_form_of_the_texts_is_kept() -> None:
+    texts = ["ab, " * 2500 + str(number) for number in range(100)]
+    assert peak(lambda: keys_of([small("train", texts), small("test", texts)])) < 200_000

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peak import peak
 from small_splits import small
 
+from bert_cli.inspect import scripts
 from bert_cli.inspect.scripts import NAMES, NONE, script_findings, scripts_of
 
 _BY_NAME = {
@@ -112,3 +114,19 @@ def test_long_splits_are_counted_in_parts() -> None:
     found = scripts_of(small("train", texts))
     assert found.letters == {"Latin": 25_000, "Han": 10_000}
     assert np.count_nonzero(found.main == NAMES.index("Han")) == 5000
+
+
+def test_parts_of_any_size_have_the_same_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = small("train", ["abc", "", "это", "映画です", "1", "x" * 300, "好" * 300, "a好ж"] * 3)
+    whole = scripts_of(split)
+    for size in (1, 40, 500):
+        monkeypatch.setattr(scripts, "CHUNK", size)
+        found = scripts_of(split)
+        assert found.letters == whole.letters and found.main.tolist() == whole.main.tolist()
+
+
+def test_memory_is_that_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = small("train", ["好" * 1000] * 200)
+    scripts_of(split)
+    monkeypatch.setattr(scripts, "CHUNK", 10_000)
+    assert peak(lambda: scripts_of(split)) < 1_000_000
