@@ -92,11 +92,3 @@ def _touch(left: str, right: str) -> bool:
         return False
     kinds = _KINDS[ord(left[-1])], _KINDS[ord(right[0])]
     return _ALONE in kinds and _WORD not in kinds
-
-
-def glued(text: str, words: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Which words follow another one without a space. Shape: `[words]`."""
-    before = np.fromiter(
-        (start > 0 and not text[start - 1].isspace() for start in words[:, 0].tolist()), dtype=np.bool_
-    )
-    return before

@@ -99,10 +99,6 @@ class Corpus:
         return sum(len(shard.documents) for shard in self.shards)
 
     @property
-    def n_sentences(self) -> int:
-        return sum(len(shard.sentences) for shard in self.shards)
-
-    @property
     def n_tokens(self) -> int:
         return sum(len(shard.tokens) for shard in self.shards)
 

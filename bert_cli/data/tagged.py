@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bert_cli.data.segment import segment
 from bert_cli.inspect.contents import Contents
 from bert_cli.metrics.entities import entity_types, find_entities
 
@@ -102,9 +101,3 @@ def gold_spans(tags: Sequence[Ints], words: Sequence[Ints], classes: Sequence[st
     start = (np.cumsum(lengths) - lengths)[found.sequence]
     rows = np.stack([places[start + found.first, 0], places[start + found.end - 1, 1], found.kind], axis=1)
     return np.split(rows.astype(np.int32), np.searchsorted(found.sequence, np.arange(1, len(tags))))
-
-
-def untagged(name: str, origin: str, lines: Sequence[int], texts: list[str]) -> TaggedRows:
-    """Texts without tags, as rows."""
-    words = [segment(text) for text in texts]
-    return TaggedRows(name, origin, np.asarray(lines, dtype=np.int64), texts, words, tokenised=False)

@@ -127,7 +127,7 @@ METRICS: dict[str, Metric] = {
         larger_is_better=False,
     ),
 }
-"""Name -> metric. `compute` knows all but those of `FORWARD`."""
+"""Name -> metric. `compute` knows all but those of `FORWARD` and the losses of single terms (`mlm_loss` …)."""
 
 FORWARD = frozenset(
     {"loss", "perplexity", "nsp_accuracy", "sop_accuracy", "rtd_accuracy", "stereotype_score"}

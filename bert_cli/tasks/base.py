@@ -42,7 +42,8 @@ class Task:
 
     Attributes:
         name: what `--task` takes.
-        objective: `text-classification`, `multi-label-classification`, `text-regression`, `MINIMAL_PAIRS`, or one of
+        objective: `text-classification`, `multi-label-classification`, `text-regression`, `token-classification`,
+            `question-answering`, `multiple-choice`, `sentence-similarity`, `text-ranking`, `MINIMAL_PAIRS`, or one of
             `PRETRAINING`.
         summary: one line for `task ls`.
         hub: where the data lie when no folder is given; None where the hub has none.
