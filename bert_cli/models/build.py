@@ -21,6 +21,7 @@ from bert_cli.errors import ModelError, UsageError, listing
 from bert_cli.models.checkpoint import check_loaded, draw_head, new_heads
 from bert_cli.models.configuration import new_config, set_dropout
 from bert_cli.models.locate import Located
+from bert_cli.models.weights import check_finite, check_kinds
 
 PAIR_CLASS = "AutoModelForPreTraining"
 PAIR_FAMILIES = ("albert", "bert", "ernie", "megatron-bert", "mobilebert")
@@ -94,7 +95,7 @@ def load_config(folder: Path, *, dropout: float | None = None) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # what a configuration class does with values of another type is its own
         raise ModelError(
             "L022",
             f"transformers cannot read this configuration: {_first_line(error)}",
@@ -129,8 +130,8 @@ def load_model(
         note: is told which heads the checkpoint does not have.
 
     Raises:
-        ModelError: weights below the head are missing (L023) or of another shape (L024), or there is no such head for
-            this family (L033).
+        ModelError: weights below the head are missing (L023), of another shape (L024), whole numbers (L013) or not
+            finite (L014), or there is no such head for this family (L033).
     """
     import transformers
 
@@ -142,6 +143,7 @@ def load_model(
         config.id2label = dict(enumerate(labels))
         config.label2id = {name: i for i, name in enumerate(labels)}
         config.problem_type = problem_type
+    check_kinds(located.folder)
     seed_everything(derived_seed(seed, "weights") % 2**32)
     try:
         model, info = getattr(transformers, auto_class).from_pretrained(
@@ -168,6 +170,7 @@ def load_model(
     if reset_head:
         draw_head(model)
     _leave_file(model)
+    check_finite(model, located.folder)
     return model  # type: ignore[no-any-return]
 
 

@@ -57,7 +57,9 @@ def check_loaded(model: Any, info: dict[str, Any], folder: Path, *, reset_head: 
             allowed="a checkpoint that holds the whole encoder",
             help="copy the model again, or check that config.json belongs to these weights",
         )
-    mismatched = [entry[0] if isinstance(entry, (tuple, list)) else str(entry) for entry in info["mismatched_keys"]]
+    mismatched = sorted(
+        entry[0] if isinstance(entry, (tuple, list)) else str(entry) for entry in info["mismatched_keys"]
+    )
     wrong = [name for name in mismatched if not (reset_head and is_head(model, name))]
     if wrong:
         raise ModelError(

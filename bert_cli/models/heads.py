@@ -8,13 +8,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bert_cli.errors import ModelError
+
 
 def head_labels(config: dict[str, Any], kind: str) -> tuple[str, ...] | None:
-    """Class names of the checkpoint's head, or None when `architectures` names no head of this `kind`."""
-    if not any(str(name).endswith(kind) for name in config.get("architectures") or ()):
-        return None
+    """Class names of the checkpoint's head, or None when `architectures` names no head of this `kind`.
+
+    Raises:
+        ModelError: the classes are not numbered (L015).
+    """
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    return tuple(str(names[key]) for key in sorted(names, key=int))
+    try:
+        if not any(str(name).endswith(kind) for name in config.get("architectures") or ()):
+            return None
+        return tuple(str(names[key]) for key in sorted(names, key=int))
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            "L015",
+            "config.json does not say which class each output is",
+            where="config.json",
+            key="id2label",
+            found=names,
+            allowed='architectures as a list, and id2label as {"0": "negative", "1": "positive"}',
+            help="copy the model again, or write its class names into config.json",
+        ) from error
 
 
 def unnamed(labels: Sequence[str]) -> bool:

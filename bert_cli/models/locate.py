@@ -19,12 +19,15 @@ from typing import Any, TypedDict
 from bert_cli.env import cache_dir
 from bert_cli.errors import HubError, ModelError, closest, listing
 from bert_cli.files import digest, drafted
+from bert_cli.models.weights import INDEX, check_shards
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 """Folders of ELECTRA's two models."""
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _RUNS = "runs"
 """Where runs go unless `--out` names another place; nobody's name on the hub."""
+MAX_SETTINGS = 16 << 20
+"""Bytes of a configuration; transformers would read any number of them."""
 _FILES = ["*.json", "*.txt", "*.model", "tokenizer*", "vocab*", "merges*", "spm*"]
 
 
@@ -198,11 +201,12 @@ def _download(name: str, *, revision: str | None, allow_bin: bool, offline: bool
 
 def _checked(located: Located, *, allow_bin: bool, weights: bool) -> Located:
     folder = located.folder
-    if not weights and not (folder / "config.json").exists():
+    config, tokenizer = folder / "config.json", folder / "tokenizer_config.json"
+    if tokenizer.is_file():
+        _refuse_code(tokenizer)
+    if not weights and not config.exists():
         return located
-    try:
-        config = located.config
-    except FileNotFoundError as error:
+    if not config.is_file():
         raise ModelError(
             "L004",
             "this folder holds no model",
@@ -210,35 +214,51 @@ def _checked(located: Located, *, allow_bin: bool, weights: bool) -> Located:
             found="no config.json",
             allowed="a folder with config.json and model.safetensors",
             help="name the folder that save_pretrained wrote, or a run folder",
-        ) from error
-    except ValueError as error:
+        )
+    _refuse_code(config)
+    return _with_weights(located, allow_bin=allow_bin) if weights else located
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """One of the model's JSON files, which holds an object (L005)."""
+    try:
+        if file.stat().st_size > MAX_SETTINGS:
+            raise ValueError(f"it has more than {MAX_SETTINGS >> 20} MiB")
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError("it holds no object")
+    except (ValueError, RecursionError) as error:
         raise ModelError(
-            "L005", f"config.json is not JSON: {error}", where=str(folder / "config.json"), help="copy the model again"
+            "L005", f"{file.name} is not JSON: {error}", where=str(file), help="copy the model again"
         ) from error
+    return settings
+
+
+def _refuse_code(file: Path) -> None:
+    """Refuse settings that name code which transformers does not have (L006)."""
     foreign = [
         key
-        for key in config
+        for key in _settings(file)
         if key == "auto_map" or key.startswith("_attn_implementation") or key.endswith("_internal")
     ]
     if foreign:
         raise ModelError(
             "L006",
             "this model asks for code that bertctl does not run",
-            where=str(folder / "config.json"),
+            where=str(file),
             found=", ".join(foreign),
             allowed="models whose architecture transformers itself implements",
-            help=f"remove {foreign[0]} from config.json if you trust the weights with transformers' own code",
+            help=f"remove {foreign[0]} from {file.name} if you trust the model with transformers' own code",
         )
-    return _with_weights(located, allow_bin=allow_bin) if weights else located
 
 
 def _with_weights(located: Located, *, allow_bin: bool) -> Located:
     folder = located.folder
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if (folder / "model.safetensors").is_file():
         return located
     if index.is_file():
-        _check_shards(index)
+        check_shards(index)
         return located
     pickled = sorted(folder.glob("pytorch_model*.bin"))
     if not pickled:
@@ -260,27 +280,6 @@ def _with_weights(located: Located, *, allow_bin: bool) -> Located:
             help="--allow-bin converts them once, reading tensors only",
         )
     return _convert(located, pickled)
-
-
-def _check_shards(index: Path) -> None:
-    """Every shard must be a plain file of this folder: an index may otherwise point anywhere."""
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(
-            "L009", "the index of the weights cannot be read", where=str(index), help="copy the model again"
-        ) from error
-    for name in names:
-        shard = index.parent / str(name)
-        if Path(str(name)).name != name or not shard.is_file() or not str(name).endswith(".safetensors"):
-            raise ModelError(
-                "L010",
-                "the index of the weights names something that is not a shard of this folder",
-                where=str(index),
-                found=name,
-                allowed="names of .safetensors files beside the index",
-                help="copy the model again from a source you trust",
-            )
 
 
 def _convert(located: Located, pickled: list[Path]) -> Located:
