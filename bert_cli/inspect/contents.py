@@ -5,6 +5,8 @@ A family's rows say what they hold in these words; nothing here knows of familie
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +45,15 @@ class Contents:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def digest(self) -> str:
+        """SHA-256 over the examples in their order, whatever kind of file they come from."""
+        found = hashlib.sha256()
+        columns = [*self.parts.values(), *([] if self.golds is None else [self.golds])]
+        found.update(json.dumps([*self.parts, self.golds is not None]).encode())
+        for row in zip(*columns, strict=True):
+            found.update(b"\n" + json.dumps(row, ensure_ascii=True).encode())
+        return found.hexdigest()
 
     def place(self, row: int) -> str:
         """`FILE:LINE` of an example."""

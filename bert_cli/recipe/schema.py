@@ -386,6 +386,9 @@ class RunSection(Section):
         1.0, description="Checkpoint every so many epochs (fractions too), '500 steps' or '10m'."
     )
     keep: Annotated[int, Field(ge=1)] = Field(1, description="Newest checkpoints kept beside the best.")
+    max_gb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Most disk that the run folder takes, GB; the oldest checkpoints go first."
+    )
     resume: str = Field(
         "never", description="never, auto (newest verified checkpoint of the run folder) or a checkpoint's path."
     )

@@ -23,6 +23,7 @@ from bert_cli.run import record, rundir
 from bert_cli.run.audit import audit
 from bert_cli.run.build import Built, build
 from bert_cli.run.corpus import baseline, prepare_corpus
+from bert_cli.run.disk import check_room
 from bert_cli.run.find import check_keys, require_task
 from bert_cli.run.fit import Desk, Fit
 from bert_cli.run.inputs import model_facts
@@ -108,10 +109,11 @@ def lead(job: Job, ranks: Ranks, *, offline: bool, overwrite: bool, quiet: bool,
     ranks.share(_Start(str(run.path), resumes=resume_from is not None).as_json())
     runtime = _runtime(recipe, run if resume_from else None, ranks)
     built = _built(prepared, ranks, note=note)
+    check_room(recipe, run, built, overwrite=overwrite)
     lock = rundir.lock_facts(
         recipe_hash(asked),
         runtime,
-        fingerprints=prepared.store.facts["fingerprints"],
+        data=prepared.store.facts,
         model=model_facts(prepared.recipe, prepared.located, offline=offline),
     )
     if job.stages:

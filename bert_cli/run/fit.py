@@ -24,6 +24,7 @@ from bert_cli.objectives.base import Trainee
 from bert_cli.recipe.amount import Amount
 from bert_cli.run import predictions, signals
 from bert_cli.run.build import Built
+from bert_cli.run.disk import make_room
 from bert_cli.run.publish import publish_best
 from bert_cli.run.rundir import RunDir
 from bert_cli.run.state import Best, Result, TrainState
@@ -192,6 +193,8 @@ class Fit:
             }
             self.state.window = self.desk.tracker.window
             folder = self.out.checkpoints
+            coming = sum(tensor.nbytes for each in tensors.values() for tensor in each.values())
+            make_room(self.recipe, self.out, coming=coming)
             checkpoint.save(folder, f"step-{self.state.step:08d}", checkpoint.Checkpoint(tensors, asdict(self.state)))
             best = [] if self.state.best is None else [f"step-{self.state.best.step:08d}"]
             checkpoint.prune(folder, keep=self.recipe.run.keep, protect=best)
@@ -235,6 +238,8 @@ class Fit:
         if self.desk is not None:
             kept = checkpoint.load(self.out.checkpoints / f"step-{best.step:08d}")
             _load_weights(built.model, kept.tensors["model"], where=str(self.out.checkpoints))
+            coming = sum(tensor.nbytes for tensor in kept.tensors["model"].values())
+            make_room(self.recipe, self.out, coming=coming)
             publish_best(self.prepared, built, run=self.out, best=best, state=self.state, runtime=self.runtime)
         # All leave together: the ranks' connections end where nobody needs them any more.
         self.ranks.share(None)

@@ -138,6 +138,7 @@ def _write_rows(folder: Path, request: Request, tokenizer: Any, model: Path) -> 
         "labels": loaded.labels,
         "columns": loaded.columns,
         "doubts": (*loaded.doubts, *doubts_of(looked_at)),
+        "rows": {contents.name: contents.digest() for contents in looked_at},
     }
 
 

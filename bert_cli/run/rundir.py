@@ -254,10 +254,12 @@ def create(run: RunDir, recipe_text: str, lock: dict[str, Any]) -> None:
     publish(run.recipe, recipe_text)
 
 
-def lock_facts(
-    recipe_hash: str, runtime: Runtime, *, fingerprints: dict[str, str], model: dict[str, Any]
-) -> dict[str, Any]:
-    """What the run ran on: versions, code state, data, model, hardware and arithmetic."""
+def lock_facts(recipe_hash: str, runtime: Runtime, *, data: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """What the run ran on: versions, code state, data, model, hardware and arithmetic.
+
+    Args:
+        data: the facts of the store: `fingerprints` of the bytes and, of labelled rows, the digest of the `rows`.
+    """
     import torch
 
     hardware: dict[str, Any] = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
@@ -268,7 +270,8 @@ def lock_facts(
         "recipe_sha256": recipe_hash,
         "versions": versions(),
         "git": git_state(),
-        "data": fingerprints,
+        "data": data["fingerprints"],
+        "rows": data.get("rows", {}),
         "model": model,
         "hardware": hardware,
         "device": runtime.device_type,

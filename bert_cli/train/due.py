@@ -46,6 +46,12 @@ class Due:
             return after.step % round(self._every) == 0
         return self._times(before) < self._times(after)
 
+    def times_in(self, steps: int) -> int | None:
+        """How often it is due in the first so many steps; None where tokens or the clock decide."""
+        if self._unit == "steps":
+            return steps // round(self._every)
+        return self._times(Mark(steps, 0, 0.0)) if self._unit == "epochs" else None
+
     def _times(self, mark: Mark) -> int:
         """How often it has been due so far."""
         if self._unit == "epochs":
