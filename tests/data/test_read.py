@@ -53,7 +53,7 @@ def refusal(path: Path | io.BytesIO, **options: str) -> BertctlError:
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("t.csv", ","), ("t.tsv", "\t")])
-def test_hostile_texts_come_back_exactly_from_csv_and_tsv(tmp_path: Path, name: str, delimiter: str) -> None:
+def test_D43_hostile_texts_come_back_exactly_from_csv_and_tsv(tmp_path: Path, name: str, delimiter: str) -> None:
     with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerows([["text", "label"], *([text, "0"] for text in HOSTILE)])
@@ -61,13 +61,13 @@ def test_hostile_texts_come_back_exactly_from_csv_and_tsv(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json", "t.jsonl.gz"])
-def test_hostile_texts_come_back_exactly_from_json_lines(tmp_path: Path, name: str) -> None:
+def test_D43_hostile_texts_come_back_exactly_from_json_lines(tmp_path: Path, name: str) -> None:
     content = "".join(json.dumps({"text": text}) + "\n" for text in HOSTILE).encode()
     path = write(tmp_path, name, gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     assert [row["text"] for row in rows(path)] == HOSTILE
 
 
-def test_hostile_texts_come_back_exactly_from_parquet(tmp_path: Path) -> None:
+def test_D43_hostile_texts_come_back_exactly_from_parquet(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -91,7 +91,7 @@ def test_any_text_written_by_the_csv_module_comes_back(texts: list[str]) -> None
     st.sampled_from(["minimal", "none"]),
     st.sampled_from(["utf-8", "latin-1", "utf-16"]),
 )
-def test_random_bytes_are_read_or_refused_by_our_errors(
+def test_D42_random_bytes_are_read_or_refused_by_our_errors(
     content: bytes, format: str, quoting: str, encoding: str
 ) -> None:
     try:

@@ -110,7 +110,7 @@ def test_every_key_and_item_has_its_line_and_column() -> None:
         ('a: "\\UFFFFFFFF"\n', "R005", "r.yaml:1"),
     ],
 )
-def test_what_can_surprise_is_refused_with_its_place(text: str, code: str, where: str) -> None:
+def test_E6_what_can_surprise_is_refused_with_its_place(text: str, code: str, where: str) -> None:
     (error,) = refusals(text)
     assert (error.code, error.where, error.exit_code) == (code, where, 2)
 
@@ -146,7 +146,9 @@ def _bomb() -> str:
     ],
     ids=["aliases", "lists", "mappings", "dashes", "indentation", "values"],
 )
-def test_texts_made_to_exhaust_memory_are_refused_soon(text: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_E6_texts_made_to_exhaust_memory_are_refused_soon(
+    text: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn = 0
 
     class Counting(YAML):
@@ -162,7 +164,7 @@ def test_texts_made_to_exhaust_memory_are_refused_soon(text: str, code: str, mon
     assert drawn <= yaml.MAX_VALUES + 100
 
 
-def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path: Path) -> None:
+def test_E6_a_file_of_50_mb_is_refused_without_being_read(tmp_path: Path) -> None:
     file = tmp_path / "big.yaml"
     with file.open("wb") as stream:
         stream.truncate(50_000_000)
@@ -208,7 +210,7 @@ YAMLISH = st.text(alphabet=st.sampled_from(list("ab01.:-#[]{}!&*'\"\\|>%@?,~ \n\
 
 @given(st.one_of(st.text(max_size=60), YAMLISH))
 @settings(max_examples=300, deadline=None)
-def test_any_text_is_read_or_refused_with_a_usage_error(text: str) -> None:
+def test_D42_any_text_is_read_or_refused_with_a_usage_error(text: str) -> None:
     readers: list[Callable[[], Document]] = [
         lambda: parse_text(text, name="r"),
         lambda: parse_value(text, name="r", key="k"),
@@ -224,7 +226,7 @@ def test_any_text_is_read_or_refused_with_a_usage_error(text: str) -> None:
 
 @given(st.binary(max_size=80))
 @settings(max_examples=100, deadline=None)
-def test_any_bytes_are_read_or_refused_with_a_usage_error(
+def test_D42_any_bytes_are_read_or_refused_with_a_usage_error(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:
     file = tmp_path_factory.getbasetemp() / f"bytes-{os.getpid()}.yaml"
