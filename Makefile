@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow check docs bench clean
+.PHONY: help install demo test test-slow check docs golden audit bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,14 @@ check: $(STAMP) ## Lint, formatting, types
 
 docs: $(STAMP) ## Write docs/errors.md from the source
 	$(BIN)/python docs/errors.py
+
+golden: $(STAMP) ## Write tests/golden/messages.txt anew, to be read as a diff
+	BERTCTL_GOLDEN=write $(BIN)/pytest -q -n 0 tests/cli/test_bad_input.py
+
+audit: ## Look the pinned versions up among known vulnerabilities; needs a network
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet 'pip-audit>=2.9'
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 bench: $(STAMP) ## Measure against the incumbent; BERTCTL_DATA=FOLDER has sst2/, rte/, wnut17/ and more
 	$(BIN)/python -m benchmarks

@@ -77,6 +77,32 @@ def test_E2_the_consented_reader_of_pickles_reads_tensors_only() -> None:
     assert {word.arg: ast.unparse(word.value) for word in call.keywords}["weights_only"] == "True"
 
 
+WRITERS = {"csv.writer", "csv.DictWriter", "writer", "DictWriter"}
+ARCHIVES = {"tarfile", "zipfile", "shutil.unpack_archive", "unpack_archive"}
+
+
+def uses(source: str, names: set[str]) -> list[str]:
+    """Which of `names` a source imports or calls."""
+    tree = ast.parse(source)
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    imports = [
+        alias.name for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
+    ]
+    modules = [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return [name for name in (*calls, *imports, *modules) if name in names or name.endswith((".to_csv", ".to_excel"))]
+
+
+def test_E9_no_table_is_written_whose_cells_a_spreadsheet_would_run() -> None:
+    """Predictions are JSON lines; whoever adds CSV has to guard cells that begin with one of = + - @."""
+    assert [file for file in sorted(ROOT.rglob("*.py")) if uses(file.read_text(encoding="utf-8"), WRITERS)] == []
+    assert uses("import csv\ncsv.writer(f).writerow(row)", WRITERS) and uses("frame.to_csv(path)", WRITERS)
+
+
+def test_E12_no_archive_is_unpacked() -> None:
+    assert [file for file in sorted(ROOT.rglob("*.py")) if uses(file.read_text(encoding="utf-8"), ARCHIVES)] == []
+    assert uses("from shutil import unpack_archive", ARCHIVES) and uses("import tarfile", ARCHIVES)
+
+
 @pytest.mark.parametrize(
     "source",
     [
