@@ -168,6 +168,7 @@ def _end(findings: tuple[Finding, ...], *, strict: bool) -> None:
         raise DataError(
             "D170",
             f"the data have {_counted(findings, ('error', 'warning') if strict else ('error',))}",
+            key="data.source",
             allowed="none with --strict" if strict else "none",
             help="mend them as the lines above say",
         )

@@ -15,7 +15,7 @@ from bert_cli.cli.console import note
 from bert_cli.cli.plan import show_plan
 from bert_cli.cli.ranks import Cpus, Gpus, Master, NodeRank, Nodes, place_of, telling_loss, train_in_ranks
 from bert_cli.cli.result import show_result, show_seeds
-from bert_cli.cli.wanted import check_verb, wanted_recipe
+from bert_cli.cli.wanted import check_place, check_verb, wanted_recipe
 from bert_cli.errors import UsageError
 from bert_cli.launch import ALONE, Place
 
@@ -158,6 +158,7 @@ def _train(verb: str, given: dict[str, Any]) -> None:
     from bert_cli.run.stages import find_all
 
     check_verb(verb, loaded.recipe)
+    check_place(loaded)
     place, wanted = place_of(loaded, given)
     find_all(loaded, offline=given["offline"])
     if given["dry_run"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_cli.cli.ranks import dist_flags
@@ -54,6 +56,32 @@ def check_verb(verb: str, recipe: Recipe) -> None:
             allowed=PRETRAINING if verb == "pretrain" else "any task that has labels",
             help=f"bertctl {'finetune' if verb == 'pretrain' else 'pretrain'} with the same words",
         )
+
+
+def check_place(loaded: Loaded) -> None:
+    """Refuse a recipe file that sends its run out of the working folder: files from others must not say where to write.
+
+    A run's own recipe may name the run.
+
+    Raises:
+        UsageError: it does (U125).
+    """
+    out, origin = loaded.recipe.run.out, loaded.origins["run.out"]
+    if out is None or origin.kind not in ("file", "extends"):
+        return
+    here, place = Path.cwd().resolve(), Path(out).expanduser().resolve()
+    own = Path(origin.place.rpartition(":")[0]).resolve().parent
+    if here in place.parents or place == own:
+        return
+    raise UsageError(
+        "U125",
+        "the recipe names a run folder outside of the working folder",
+        where=origin.place,
+        key="run.out",
+        found=out,
+        allowed="a folder below the working folder, or any that the command line names",
+        help=f"where it is meant: --out {shlex.quote(out)}",
+    )
 
 
 def _parted(words: list[str]) -> tuple[str | None, list[str]]:

@@ -69,6 +69,8 @@ def parse_spec(spec: str, *, allow_code: bool) -> Spec:
             "M007",
             f"the metric '{spec}' runs code that is not bertctl's",
             key="eval.metrics",
+            found=spec,
+            allowed="bertctl's own metrics, or consent to run that code",
             help="read that code, then consent with eval.allow_code=true",
         )
     return found
