@@ -61,7 +61,7 @@ def check_verb(verb: str, recipe: Recipe) -> None:
 def check_place(loaded: Loaded) -> None:
     """Refuse a recipe file that sends its run out of the working folder: files from others must not say where to write.
 
-    A run's own recipe may name the run.
+    The folder that the recipe lies in is as good, so a run's own recipe may name the run.
 
     Raises:
         UsageError: it does (U125).
@@ -71,7 +71,7 @@ def check_place(loaded: Loaded) -> None:
         return
     here, place = Path.cwd().resolve(), Path(out).expanduser().resolve()
     own = Path(origin.place.rpartition(":")[0]).resolve().parent
-    if here in place.parents or place == own:
+    if here in place.parents or own in (place, *place.parents):
         return
     raise UsageError(
         "U125",

@@ -32,9 +32,10 @@ def write(name: str, said: str, order: Sequence[str]) -> None:
 
 
 def normal(text: str, places: Mapping[str, Path]) -> str:
-    """`text` without what differs from machine to machine: places, versions, and what other libraries say."""
+    """`text` without what differs from machine to machine: places, versions, scores, and what other libraries say."""
     for name, place in sorted(places.items(), key=lambda item: -len(str(item[1]))):
         text = text.replace(str(place), f"<{name}>")
     text = re.sub(r"nothing in /\S+", "nothing in <cache>", text)
     text = re.sub(r"(\w+Error): .*", r"\1: <reason>", text)
-    return re.sub(r"\b\d+\.\d+\.\d+(\+\w+)?\b", "<version>", text)
+    text = re.sub(r"\b\d+\.\d+\.\d+(\+\w+)?\b", "<version>", text)
+    return re.sub(r"\b\d+\.\d{4,}\b", "<score>", text)

@@ -442,6 +442,7 @@ def test_machines_that_do_not_share_their_cache_are_refused(folder: Path, tiny_b
 def test_stages_are_run_by_all_ranks(folder: Path, tiny_bert: Path, tmp_path: Path, cache: Path) -> None:
     write(folder, "mine", dump_recipe(staged(folder, tiny_bert, BOTH, run__out=str(tmp_path / "run"))))
     command = [sys.executable, "-m", "bert_cli", "finetune", str(folder / "mine.yaml"), "--cpus", "2", "--quiet"]
+    command += ["--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     runs = [folder_of(cache, "words"), folder_of(cache, "pairs"), tmp_path / "run"]

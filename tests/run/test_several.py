@@ -66,6 +66,7 @@ class Job:
         (folder / "my.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
         start = [*(str(word) for word in before)] or [sys.executable]
         command = [*start, "-m", "bert_cli", "finetune", str(folder / "my.yaml"), *map(str, words)]
+        command += ["--out", str(recipe.run.out)]
         self.out = Path(recipe.run.out)
         self.errors = folder / "stderr"
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
